@@ -1,0 +1,59 @@
+//! Observations and records → findings.
+
+use crate::model::finding::Finding;
+use crate::model::observation::Observation;
+use crate::model::server::{Lookup, Server, View};
+
+/// One family of findings.
+///
+/// `inspect` sees one moment of one flow and has no memory; it may see raw text, because that text is borrowed and
+/// cannot outlive the call. `review` sees the joined records; anything that needs two flows is `review`, and that one
+/// rule keeps the result independent of the number of workers.
+pub trait Detector: Send + Sync {
+    /// Facts that `inspect` wants to see.
+    fn wants(&self) -> FactMask {
+        FactMask::NONE
+    }
+
+    /// One moment of one flow.
+    fn inspect(&self, _seen: &Observation<'_>, _out: &mut Findings) {}
+
+    /// One joined server, with everything else that is known.
+    fn review(&self, _server: &Server, _all: &View, _out: &mut Findings) {}
+}
+
+/// A set of [`crate::model::observation::Fact`] variants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FactMask(pub u8);
+
+impl FactMask {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// `Fact::Dns`.
+    pub const DNS: Self = Self(1);
+    /// `Fact::Http`.
+    pub const HTTP: Self = Self(2);
+    /// `Fact::Mcp`.
+    pub const MCP: Self = Self(4);
+    /// `Fact::Tls`.
+    pub const TLS: Self = Self(8);
+
+    /// Either set.
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether the two have a fact in common.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// What detectors say. A shard reuses one.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// Findings, in the order made.
+    pub findings: Vec<Finding>,
+    /// Names that a signature knows.
+    pub lookups: Vec<Lookup>,
+}

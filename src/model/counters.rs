@@ -1,0 +1,91 @@
+//! What moved and what was lost: plain integers, one struct per shard, summed at the edge.
+
+use crate::model::flow::Why;
+
+/// Counters of one shard or source. The report's `capture`, the metrics and the exit code all read this struct.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets read from the sources.
+    pub packets: u64,
+    /// Their bytes on the wire.
+    pub bytes: u64,
+    /// Flows that were opened.
+    pub flows: u64,
+    /// Messages that were read as JSON-RPC.
+    pub messages: u64,
+    /// What could not be processed.
+    pub lost: Lost,
+    /// What could not be read.
+    pub blind: Blind,
+    /// Flows that were bypassed, by reason, indexed by [`Why::index`].
+    pub bypassed: [u64; Why::ALL.len()],
+}
+
+/// Loss, by place. `damaged` ends a file; truncated packets, one-sided flows and gaps are told, and no reason for exit
+/// code 4.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Dropped by the kernel or the capture ring.
+    pub kernel_drops: u64,
+    /// Cut by the snap length.
+    pub truncated_packets: u64,
+    /// Neither decoded nor known to be of no interest.
+    pub undecodable_packets: u64,
+    /// Stream bytes that were sent and not captured.
+    pub gap_bytes: u64,
+    /// Flows dropped because a bound was reached.
+    pub evicted_flows: u64,
+    /// Observations, records and events dropped because a bound was reached.
+    pub shed_events: u64,
+    /// Capture files that ended in damage.
+    pub damaged_files: u64,
+}
+
+/// What a passive observer could not read: "none found" is a measured claim.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Blind {
+    /// TLS flows without keys, QUIC flows.
+    pub encrypted_flows: u64,
+    /// Their payload bytes.
+    pub encrypted_bytes: u64,
+    /// TCP flows of which packets of only one direction were captured.
+    pub one_sided_flows: u64,
+    /// ClientHellos whose name is hidden by ECH.
+    pub ech_hellos: u64,
+}
+
+impl Counters {
+    /// Adds another shard's counters.
+    pub fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.flows += other.flows;
+        self.messages += other.messages;
+        self.lost.add(&other.lost);
+        self.blind.encrypted_flows += other.blind.encrypted_flows;
+        self.blind.encrypted_bytes += other.blind.encrypted_bytes;
+        self.blind.one_sided_flows += other.blind.one_sided_flows;
+        self.blind.ech_hellos += other.blind.ech_hellos;
+        for (sum, value) in self.bypassed.iter_mut().zip(other.bypassed) {
+            *sum += value;
+        }
+    }
+}
+
+impl Lost {
+    /// Adds another place's losses.
+    pub fn add(&mut self, other: &Self) {
+        self.kernel_drops += other.kernel_drops;
+        self.truncated_packets += other.truncated_packets;
+        self.undecodable_packets += other.undecodable_packets;
+        self.gap_bytes += other.gap_bytes;
+        self.evicted_flows += other.evicted_flows;
+        self.shed_events += other.shed_events;
+        self.damaged_files += other.damaged_files;
+    }
+
+    /// Whether data was lost in a way that exit code 4 tells.
+    pub const fn matters(&self) -> bool {
+        self.kernel_drops > 0 || self.evicted_flows > 0 || self.shed_events > 0 || self.damaged_files > 0
+    }
+}

@@ -1,0 +1,131 @@
+//! The words of JSON-RPC 2.0 and of the Model Context Protocol.
+
+use crate::model::net::Endpoint;
+
+/// What a JSON-RPC message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RpcKind {
+    /// `method` and `id`.
+    Request,
+    /// `method` without `id`.
+    Notification,
+    /// `result`.
+    Success,
+    /// `error`, also with an id of null or without one.
+    Error,
+}
+
+/// One JSON-RPC 2.0 message: the envelope only, values as they stood on the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct JsonRpc<'a> {
+    /// Request, notification, success or error.
+    pub kind: RpcKind,
+    /// `method`, unescaped.
+    pub method: &'a str,
+    /// `id` as raw JSON token, so that `1`, `"1"` and `1.0` stay different; `None` when absent or null.
+    pub id: Option<&'a str>,
+    /// Raw JSON of `params`.
+    pub params: Option<&'a str>,
+    /// Raw JSON of `result`.
+    pub result: Option<&'a str>,
+    /// Raw JSON of `error`.
+    pub error: Option<&'a str>,
+    /// The message was cut: only a part of the body was captured.
+    pub cut: bool,
+    /// The object named one of its members twice, or in a letter case that only a lenient parser accepts.
+    pub odd: bool,
+}
+
+/// Who carried a message: the contract's `transport`, strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum McpTransport {
+    /// 2025-03-26 and later: one endpoint, POST and optionally GET.
+    StreamableHttp,
+    /// 2024-11-05: a GET event stream and a POST address announced on it.
+    HttpSse,
+    /// One JSON-RPC object per WebSocket message.
+    WebSocket,
+    /// Newline-delimited or framed JSON-RPC on TCP.
+    RawTcp,
+    /// Inferred from a name; the content could not be read.
+    UnknownEncrypted,
+}
+
+impl McpTransport {
+    /// The contract's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::HttpSse => "http-sse",
+            Self::RawTcp => "raw-tcp",
+            Self::StreamableHttp => "streamable-http",
+            Self::UnknownEncrypted => "unknown-encrypted",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// The credential on a request: the contract's `auth`, weakest first so that `max` is the strongest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Auth {
+    /// No HTTP credential at all.
+    None,
+    /// A cookie, or an `Authorization` scheme without a name of its own here.
+    Other,
+    /// RFC 7617.
+    Basic,
+    /// A header named like an API key, or a key in the query string.
+    ApiKey,
+    /// RFC 6750.
+    Bearer,
+}
+
+impl Auth {
+    /// The contract's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api-key",
+            Self::Basic => "basic",
+            Self::Bearer => "bearer",
+            Self::None => "none",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// A protocol revision, `YYYY-MM-DD`. Unknown future dates are accepted: this is never a closed list.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision([u8; 10]);
+
+impl Revision {
+    /// The first stateless revision: no handshake, identity in every request.
+    pub const STATELESS: Self = Self(*b"2026-07-28");
+
+    /// Parses `20dd-dd-dd`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes: [u8; 10] = text.as_bytes().try_into().ok()?;
+        let digits = bytes.iter().enumerate().all(|(at, b)| matches!(at, 4 | 7) || b.is_ascii_digit());
+        (digits && bytes.starts_with(b"20") && bytes[4] == b'-' && bytes[7] == b'-').then_some(Self(bytes))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Revision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where a message was addressed: with [`Endpoint`] the identity of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Site<'a> {
+    /// Address and port.
+    pub endpoint: Endpoint,
+    /// Name that led here: HTTP `Host` or SNI; `None` when it was an address or unknown.
+    pub hostname: Option<&'a str>,
+    /// Path template without query; `None` when no request head was read.
+    pub path: Option<&'a str>,
+}

@@ -1,0 +1,19 @@
+//! The nouns of the product, in the order of the flow: data only, no I/O, no clock, no locks.
+//!
+//! Whoever reads this folder from top to bottom knows what the product talks about. Everything up to and including
+//! [`observation`] borrows from the packet; a [`finding::Finding`] is the first thing that owns its data, and it can
+//! only hold redacted samples.
+
+pub mod chunk;
+pub mod counters;
+pub mod defect;
+pub mod event;
+pub mod finding;
+pub mod flow;
+pub mod mcp;
+pub mod message;
+pub mod net;
+pub mod observation;
+pub mod packet;
+pub mod server;
+pub mod stamp;

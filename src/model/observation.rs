@@ -1,0 +1,163 @@
+//! Observations: what one flow showed at one moment, borrowed from it.
+//!
+//! An observation may hold raw text; it cannot outlive the call that reads it.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use crate::model::flow::FlowInfo;
+use crate::model::mcp::{Auth, JsonRpc, McpTransport, Revision, Site};
+use crate::model::message::Transaction;
+use crate::model::net::Direction;
+use crate::model::stamp::Stamp;
+
+/// What one flow showed at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// When and which packet.
+    pub at: Stamp,
+    /// Where.
+    pub flow: &'a FlowInfo,
+    /// What.
+    pub fact: Fact<'a>,
+}
+
+/// Something typed worth knowing.
+#[derive(Clone, Copy, Debug)]
+pub enum Fact<'a> {
+    /// A DNS question or answer.
+    Dns(Dns<'a>),
+    /// A request head with a `Host` or path that this flow had not shown before.
+    Http(&'a Transaction),
+    /// An MCP message, or an HTTP exchange with MCP's marks on it.
+    Mcp(&'a Mcp<'a>),
+    /// A TLS ClientHello.
+    Tls(Tls<'a>),
+}
+
+/// A DNS question, seen in a query or repeated in an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Dns<'a> {
+    /// Who asks.
+    pub client: IpAddr,
+    /// The name, lower case, without the final dot; labels escaped as in a zone file.
+    pub name: &'a str,
+    /// Record type: `A`, `AAAA`, `HTTPS`, … or `TYPE65280`.
+    pub kind: &'a str,
+    /// Whether this is the answer.
+    pub answer: bool,
+}
+
+/// What a ClientHello says in clear (RFC 8446, section 4.1.2).
+#[derive(Clone, Copy, Debug)]
+pub struct Tls<'a> {
+    /// Server name (RFC 6066), lower case, without a final dot.
+    pub sni: Option<&'a str>,
+    /// Whether an encrypted ClientHello extension hides the inner name.
+    pub ech: bool,
+}
+
+/// Name and version that a peer gives itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Implementation<'a> {
+    /// `name`.
+    pub name: Cow<'a, str>,
+    /// `version`; may be empty.
+    pub version: Cow<'a, str>,
+}
+
+/// What a message proves; bits of [`Mcp::proof`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Proof(pub u8);
+
+impl Proof {
+    /// The client speaks MCP: M1, M3, class A notifications.
+    pub const CLIENT: u8 = 1;
+    /// The server speaks MCP: M2, M4 to M10, or what only its answer explains.
+    pub const SERVER: u8 = 2;
+    /// The client echoes a session id or ends its handshake: proof of the server in a one-sided capture.
+    pub const ECHO: u8 = 4;
+    /// Only MCP-shaped: a class B request, or MCP headers without a body.
+    pub const SUSPECT: u8 = 8;
+
+    /// Whether any of the bits is set.
+    pub const fn has(self, bits: u8) -> bool {
+        self.0 & bits != 0
+    }
+}
+
+/// The request that a response answers, as far as it was on the same connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// Method of the request.
+    pub method: &'a str,
+    /// Tool, prompt or resource that was asked for.
+    pub name: Option<&'a str>,
+    /// Credential on the request.
+    pub auth: Auth,
+    /// `cursor` of a list request, hashed.
+    pub cursor: Option<u64>,
+}
+
+/// One page of a `tools/list` result.
+#[derive(Clone, Debug)]
+pub struct Listing<'a> {
+    /// Cursor that asked for this page, hashed; `None` for the first page, or when the request was not seen.
+    pub cursor: Option<u64>,
+    /// Cursor of the next page, hashed.
+    pub next: Option<u64>,
+    /// The tools.
+    pub tools: Vec<ToolDef<'a>>,
+}
+
+/// A tool as its server describes it.
+#[derive(Clone, Debug)]
+pub struct ToolDef<'a> {
+    /// `name`.
+    pub name: Cow<'a, str>,
+    /// SHA-256 over the canonical form: keys sorted, insignificant white space dropped.
+    pub sha256: [u8; 32],
+    /// SHA-256 of the description as sent.
+    pub description_sha256: Option<[u8; 32]>,
+    /// Canonical JSON of the whole definition.
+    pub canonical: String,
+}
+
+/// An MCP message in its surroundings.
+#[derive(Debug)]
+pub struct Mcp<'a> {
+    /// The envelope; `None` for an HTTP exchange whose body was not read.
+    pub rpc: Option<JsonRpc<'a>>,
+    /// Which way.
+    pub dir: Direction,
+    /// Server it belongs to.
+    pub site: Site<'a>,
+    /// Who carried it.
+    pub transport: McpTransport,
+    /// HTTP heads.
+    pub transaction: Option<&'a Transaction>,
+    /// What a response answers.
+    pub call: Option<Call<'a>>,
+    /// Tool, prompt or resource that a request names.
+    pub name: Option<Cow<'a, str>>,
+    /// Session, as a hash of its id; on transports without ids, of the connection.
+    pub session: Option<u64>,
+    /// Credential on the request of this exchange; `None` when no request was read.
+    pub auth: Option<Auth>,
+    /// Revision that was negotiated or that the request names.
+    pub revision: Option<Revision>,
+    /// `clientInfo`.
+    pub client: Option<Implementation<'a>>,
+    /// `serverInfo`.
+    pub server: Option<Implementation<'a>>,
+    /// `instructions` of the server, unescaped.
+    pub instructions: Option<Cow<'a, str>>,
+    /// Tools of a list result.
+    pub listing: Option<Listing<'a>>,
+    /// What it proves.
+    pub proof: Proof,
+    /// Whether a result reports success (no error, no `isError`).
+    pub success: bool,
+    /// An `endpoint` event announced this path for POSTs (2024-11-05).
+    pub alias: Option<&'a str>,
+}

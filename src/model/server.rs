@@ -1,0 +1,261 @@
+//! The records that a report shows: servers, clients, tools, sessions, lookups, and the view of all of them.
+//!
+//! Every list is sorted as the contract says; `inventory/view.rs` is the only place that builds a [`View`].
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::model::counters::Counters;
+use crate::model::finding::Finding;
+use crate::model::mcp::{Auth, McpTransport, Revision};
+use crate::model::net::{Endpoint, Scope};
+use crate::model::stamp::{Span, Stamp, Timestamp};
+
+/// Everything that is known at one moment, sorted.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// Packets, bytes, losses, blind spots.
+    pub capture: Capture,
+    /// By address bytes, port, hostname, path.
+    pub servers: Vec<Server>,
+    /// By address bytes, name, version.
+    pub clients: Vec<Client>,
+    /// By name.
+    pub lookups: Vec<Lookup>,
+    /// By server, first seen, id.
+    pub sessions: Vec<Session>,
+    /// By severity (worst first), first seen, id.
+    pub findings: Vec<Reported>,
+}
+
+/// What was captured.
+#[derive(Clone, Debug, Default)]
+pub struct Capture {
+    /// Names of the files or interfaces, in the order given.
+    pub sources: Vec<String>,
+    /// First and last packet; `None` when there was none.
+    pub seen: Option<(Timestamp, Timestamp)>,
+    /// Volume, loss, blind spots.
+    pub counters: Counters,
+}
+
+/// What a server's existence rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServerEvidence {
+    /// MCP was read.
+    Message,
+    /// Inferred from a TLS server name.
+    Sni,
+    /// Inferred from a DNS name.
+    Dns,
+}
+
+impl ServerEvidence {
+    /// The contract's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Message => "message",
+            Self::Sni => "sni",
+        }
+    }
+}
+
+/// Encryption around a server's traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the words are the contract's")]
+pub enum Encryption {
+    None,
+    Tls,
+    Quic,
+}
+
+impl Encryption {
+    /// The contract's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Quic => "quic",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+/// An MCP server: (address, port, hostname, endpoint path template).
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Hash of address, port, hostname, endpoint path; hex.
+    pub id: String,
+    /// Address and port.
+    pub endpoint: Endpoint,
+    /// SNI, HTTP Host or DNS name that led here.
+    pub hostname: Option<Arc<str>>,
+    /// Endpoint path template.
+    pub path: Option<Arc<str>>,
+    /// All transports seen, strongest first; never empty.
+    pub transports: Vec<McpTransport>,
+    /// Encryption.
+    pub encryption: Encryption,
+    /// Whether key material opened it.
+    pub decrypted: bool,
+    /// What it rests on.
+    pub evidence: ServerEvidence,
+    /// 0 to 1.
+    pub confidence: f32,
+    /// `serverInfo.name` of the latest identity.
+    pub server_name: Option<String>,
+    /// `serverInfo.version`; may be empty.
+    pub server_version: Option<String>,
+    /// Of the latest instructions.
+    pub instructions_sha256: Option<[u8; 32]>,
+    /// Negotiated, or named by each request; ascending.
+    pub protocol_versions: Vec<Revision>,
+    /// By name; the latest definition of each tool ever seen.
+    pub tools: Vec<Tool>,
+    /// Distinct resources listed.
+    pub resources: u64,
+    /// Distinct prompts listed.
+    pub prompts: u64,
+    /// Strongest credential on an answered request; `None` when no request was read.
+    pub auth: Option<Auth>,
+    /// Reach of its address.
+    pub scope: Scope,
+    /// Policy rule that approves it.
+    pub approval: Option<String>,
+    /// First and last message.
+    pub seen: Span,
+    /// Sessions established.
+    pub sessions: u64,
+    /// Client addresses, ascending.
+    pub clients: Vec<IpAddr>,
+    /// Messages.
+    pub messages: Messages,
+}
+
+/// Message counts of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Messages {
+    /// Requests, both directions.
+    pub requests: u64,
+    /// Responses, errors included.
+    pub responses: u64,
+    /// Responses that carry `error`.
+    pub errors: u64,
+    /// Notifications, both directions.
+    pub notifications: u64,
+    /// Requests and notifications by method.
+    pub by_method: BTreeMap<String, u64>,
+}
+
+/// A tool in its latest definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tool {
+    /// Name.
+    pub name: String,
+    /// Of the canonical definition.
+    pub sha256: [u8; 32],
+    /// Of the description.
+    pub description_sha256: Option<[u8; 32]>,
+    /// The newest listing lacks it.
+    pub gone: bool,
+    /// Redacted canonical definition, at most 64 KiB.
+    pub definition: Arc<str>,
+    /// When this definition was listed first and last.
+    pub seen: Span,
+    /// Other definitions of the same tool, oldest first.
+    pub earlier: Vec<Definition>,
+}
+
+/// A definition that a tool had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// Of the canonical definition.
+    pub sha256: [u8; 32],
+    /// Redacted canonical definition.
+    pub definition: Arc<str>,
+    /// When it was listed first and last.
+    pub seen: Span,
+}
+
+/// A client, as it names itself.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Address.
+    pub addr: IpAddr,
+    /// `clientInfo.name`.
+    pub name: Option<String>,
+    /// `clientInfo.version`.
+    pub version: Option<String>,
+    /// Of its earliest request.
+    pub user_agent: Option<String>,
+    /// Servers it used, as `address:port`, ascending, without repeats.
+    pub servers: Vec<Endpoint>,
+    /// First and last message.
+    pub seen: Span,
+}
+
+/// An MCP session.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Hash of server and session id; hex.
+    pub id: String,
+    /// [`Server::id`].
+    pub server_id: String,
+    /// Server.
+    pub server: Endpoint,
+    /// Client address.
+    pub client: Option<IpAddr>,
+    /// `clientInfo.name` that opened it.
+    pub client_name: Option<String>,
+    /// Revision negotiated.
+    pub protocol_version: Option<Revision>,
+    /// How it was carried.
+    pub transport: McpTransport,
+    /// First and last message.
+    pub seen: Span,
+    /// Messages, both directions.
+    pub messages: u64,
+    /// Tools called, by name.
+    pub calls: BTreeMap<String, u64>,
+}
+
+/// A name that a signature knows, looked up or connected to.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// The name, lower case.
+    pub name: String,
+    /// DNS record type; `None` when not by DNS.
+    pub kind: Option<String>,
+    /// Id of the signature.
+    pub signature: Arc<str>,
+    /// `registry`, `endpoint`, `gateway` or `tunnel`.
+    pub category: &'static str,
+    /// `dns`, `sni`, `quic-sni` or `http-host`.
+    pub via: &'static str,
+    /// Who.
+    pub client: IpAddr,
+    /// How often.
+    pub count: u64,
+    /// First and last.
+    pub seen: Span,
+}
+
+/// A finding as it is reported: with the id of the server that it was joined to.
+#[derive(Clone, Debug)]
+pub struct Reported {
+    /// Stable: the same fact gives the same id in every run; hex.
+    pub id: String,
+    /// [`Server::id`] of `finding.key.site`.
+    pub server_id: Option<String>,
+    /// The finding.
+    pub finding: Finding,
+}
+
+
+impl Reported {
+    /// The first packet of the evidence.
+    pub const fn first(&self) -> Stamp {
+        self.finding.seen.first
+    }
+}

@@ -1,0 +1,1 @@
+//! Events in, answers out: one vocabulary for memory, SQLite and, in production, ClickHouse.
