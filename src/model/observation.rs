@@ -3,7 +3,6 @@
 //! An observation may hold raw text; it cannot outlive the call that reads it.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use crate::model::flow::FlowInfo;
 use crate::model::mcp::{Auth, JsonRpc, McpTransport, Revision, Site};
@@ -38,8 +37,6 @@ pub enum Fact<'a> {
 /// A DNS question, seen in a query or repeated in an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Dns<'a> {
-    /// Who asks.
-    pub client: IpAddr,
     /// The name, lower case, without the final dot; labels escaped as in a zone file.
     pub name: &'a str,
     /// Record type: `A`, `AAAA`, `HTTPS`, … or `TYPE65280`.
@@ -97,6 +94,17 @@ pub struct Call<'a> {
     pub auth: Auth,
     /// `cursor` of a list request, hashed.
     pub cursor: Option<u64>,
+    /// Revision that the request named, in `_meta` or in `MCP-Protocol-Version`.
+    pub revision: Option<Revision>,
+}
+
+/// What a server offers besides tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Offer {
+    /// A prompt template.
+    Prompt,
+    /// A resource.
+    Resource,
 }
 
 /// One page of a `tools/list` result.
@@ -132,8 +140,8 @@ pub struct Mcp<'a> {
     pub dir: Direction,
     /// Server it belongs to.
     pub site: Site<'a>,
-    /// Who carried it.
-    pub transport: McpTransport,
+    /// Who carried it; `None` when it could be either of HTTP's two transports.
+    pub transport: Option<McpTransport>,
     /// HTTP heads.
     pub transaction: Option<&'a Transaction>,
     /// What a response answers.
@@ -144,7 +152,7 @@ pub struct Mcp<'a> {
     pub session: Option<u64>,
     /// Credential on the request of this exchange; `None` when no request was read.
     pub auth: Option<Auth>,
-    /// Revision that was negotiated or that the request names.
+    /// Revision that a successful answer settles: negotiated, or named by the request that it answers.
     pub revision: Option<Revision>,
     /// `clientInfo`.
     pub client: Option<Implementation<'a>>,
@@ -154,10 +162,14 @@ pub struct Mcp<'a> {
     pub instructions: Option<Cow<'a, str>>,
     /// Tools of a list result.
     pub listing: Option<Listing<'a>>,
-    /// What it proves.
+    /// Resources and prompts of a list result, by hash of their URI or name.
+    pub offers: Vec<(Offer, u64)>,
+    /// What it proves. On an exchange without `rpc`, `ECHO` says that its request echoed what only a server gives.
     pub proof: Proof,
-    /// Whether a result reports success (no error, no `isError`).
+    /// Whether a result reports success (no error, no `isError`); on an exchange without `rpc`, a 2xx status.
     pub success: bool,
+    /// Something of this flow looks like MCP: the message is worth a detector's time.
+    pub relevant: bool,
     /// An `endpoint` event announced this path for POSTs (2024-11-05).
     pub alias: Option<&'a str>,
 }

@@ -33,6 +33,9 @@ pub enum Output<'a> {
     Message(Message<'a>),
     /// Something typed worth knowing, seen at that packet.
     Fact(Stamp, Fact<'a>),
+    /// The first bytes show that client and server are the other way round than assumed. Said before anything else, and
+    /// at most once a flow; from then on chunks are to be labelled by the new roles.
+    Swap,
 }
 
 /// Where a layer's outputs go.
@@ -46,7 +49,12 @@ pub struct Up<'u> {
 impl<'u> Up<'u> {
     /// A way up to `listener`, with `above` as the place of the stream that a layer may uncover.
     pub fn new(env: &'u Env, listener: &'u mut dyn FnMut(Output<'_>), above: &'u mut Option<Box<Stream>>) -> Self {
-        Self { env, listener, above, step: Step::Continue }
+        Self {
+            env,
+            listener,
+            above,
+            step: Step::Continue,
+        }
     }
 
     /// A whole application message.

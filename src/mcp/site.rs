@@ -1,0 +1,216 @@
+//! Where a message was addressed, who asked, and with which credential: what the HTTP head says besides the body.
+
+use std::net::IpAddr;
+
+use sha2::{Digest, Sha256};
+
+use crate::model::mcp::Auth;
+use crate::model::message::{Field, Headers, Request};
+
+/// Longest path template or host name that is kept, in bytes.
+pub const NAME_MAX_BYTES: usize = 256;
+
+/// Host name of a `Host` field: lower case, without port; `None` for an address, which names nobody.
+pub fn hostname(field: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(field).ok()?.trim();
+    if text.is_empty() || text.len() > NAME_MAX_BYTES || text.starts_with('[') {
+        return None;
+    }
+    let name = match text.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => text,
+    };
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    (!name.is_empty() && name.parse::<IpAddr>().is_err()).then_some(name)
+}
+
+/// Path of an endpoint as a template: what looks like a credential reads `{secret}`, what looks like an identifier
+/// `{id}`, so that neither is kept and both name one endpoint.
+pub fn template(path: &str) -> String {
+    let mut out = String::with_capacity(path.len().min(NAME_MAX_BYTES));
+    for (index, segment) in path.split('/').enumerate() {
+        if index > 0 {
+            out.push('/');
+        }
+        let kind = segment_kind(segment);
+        out.push_str(kind.unwrap_or(segment));
+        if out.len() >= NAME_MAX_BYTES {
+            let mut end = NAME_MAX_BYTES;
+            while !out.is_char_boundary(end) {
+                end = end.saturating_sub(1);
+            }
+            out.truncate(end);
+            break;
+        }
+    }
+    out
+}
+
+/// What a path segment is, when it is no plain word.
+fn segment_kind(segment: &str) -> Option<&'static str> {
+    let bytes = segment.as_bytes();
+    let count = |test: fn(&u8) -> bool| bytes.iter().filter(|byte| test(byte)).count();
+    let (digits, hex) = (count(u8::is_ascii_digit), count(u8::is_ascii_hexdigit));
+    let dashes = count(|byte| *byte == b'-');
+    let uuid = bytes.len() == 36 && dashes == 4 && hex == 32;
+    let number = bytes.len() >= 4 && digits == bytes.len();
+    let hash = bytes.len() >= 16 && hex == bytes.len() && digits > 0;
+    if uuid || number || hash {
+        return Some("{id}");
+    }
+    let (upper, lower) = (count(u8::is_ascii_uppercase), count(u8::is_ascii_lowercase));
+    // Words joined by dashes, dots or underlines read as words; a token mixes digits and both cases, or is long.
+    let token = bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_=~+%".contains(b));
+    let mixed = digits >= 2 && lower >= 2 && (upper >= 2 || (digits >= 4 && dashes == 0));
+    (token && ((bytes.len() >= 20 && mixed) || bytes.len() >= 64)).then_some("{secret}")
+}
+
+/// Credential on a request: the strongest of what its head and its query show.
+pub fn auth(request: &Request) -> Auth {
+    let headers = &request.headers;
+    let mut auth = Auth::None;
+    if let Some(value) = headers.get(Field::Authorization) {
+        let scheme = value.split(|b| *b == b' ').next().unwrap_or_default();
+        auth = match () {
+            () if scheme.eq_ignore_ascii_case(b"bearer") => Auth::Bearer,
+            () if scheme.eq_ignore_ascii_case(b"basic") => Auth::Basic,
+            () => Auth::Other,
+        };
+    }
+    if auth < Auth::ApiKey && (names_a_key(headers) || request.query().is_some_and(query_has_key)) {
+        auth = Auth::ApiKey;
+    }
+    if headers.has(Field::Cookie) || headers.has(Field::ProxyAuthorization) {
+        auth = auth.max(Auth::Other);
+    }
+    auth
+}
+
+/// Whether a field is named like an API key. `Mcp-*` fields carry arguments and sessions, not credentials.
+fn names_a_key(headers: &Headers) -> bool {
+    headers.iter().any(|(name, value)| {
+        const WORDS: [&[u8]; 6] = [b"api-key", b"apikey", b"api_key", b"token", b"secret", b"access-key"];
+        let mcp = name.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"mcp-"));
+        let csrf = contains(name, b"csrf") || contains(name, b"xsrf");
+        !mcp && !csrf && !value.is_empty() && WORDS.iter().any(|word| contains(name, word))
+    })
+}
+
+fn query_has_key(query: &str) -> bool {
+    const KEYS: [&str; 9] = [
+        "access_token",
+        "api-key",
+        "api_key",
+        "apikey",
+        "auth",
+        "auth_token",
+        "key",
+        "token",
+        "x-api-key",
+    ];
+    query.split('&').any(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        !value.is_empty() && KEYS.iter().any(|known| known.eq_ignore_ascii_case(key))
+    })
+}
+
+/// Whether `text` contains `word`, which is lower case, in any case.
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
+}
+
+/// Session id in the query of a 2024-11-05 message address.
+pub fn query_session(query: &str) -> Option<&str> {
+    query.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        let known = ["session_id", "sessionid", "session-id", "sid"]
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(key));
+        (known && !value.is_empty()).then_some(value)
+    })
+}
+
+/// Hash of a session id, scoped to nothing: two servers that share an id are themselves a finding.
+pub fn session(id: &[u8]) -> u64 {
+    let digest = Sha256::new_with_prefix(b"mcp session\0").chain_update(id).finalize();
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |sum, byte| sum.wrapping_shl(8) | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::message::HttpMethod;
+    use crate::model::stamp::Stamp;
+
+    #[test]
+    fn hosts() {
+        for (field, name) in [
+            ("MCP.Example.test:8000", Some("mcp.example.test")),
+            ("10.0.0.1:80", None),
+            ("[::1]:80", None),
+            ("localhost.", Some("localhost")),
+            ("", None),
+        ] {
+            assert_eq!(hostname(field.as_bytes()).as_deref(), name, "{field}");
+        }
+    }
+
+    #[test]
+    fn templates() {
+        for (path, expected) in [
+            ("/mcp", "/mcp"),
+            ("/v1/mcp/", "/v1/mcp/"),
+            (
+                "/@owner/my-long-server-name-for-weather/mcp",
+                "/@owner/my-long-server-name-for-weather/mcp",
+            ),
+            ("/s/2246e04f41684383920c4011146f4f83/mcp", "/s/{id}/mcp"),
+            ("/x/550e8400-e29b-41d4-a716-446655440000", "/x/{id}"),
+            ("/api/mcp/s/ZmFrZTEyMzQ1Njc4OTBhYmNkZWY/mcp", "/api/mcp/s/{secret}/mcp"),
+            ("/u/123456", "/u/{id}"),
+            ("/mcp-2025", "/mcp-2025"),
+        ] {
+            assert_eq!(template(path), expected, "{path}");
+        }
+        assert!(template(&"/é".repeat(1000)).len() <= NAME_MAX_BYTES);
+    }
+
+    #[test]
+    fn credentials() {
+        let cases: [(&[(&str, &str)], &str, Auth); 9] = [
+            (&[], "/mcp", Auth::None),
+            (&[("authorization", "Bearer x")], "/mcp", Auth::Bearer),
+            (&[("Authorization", "basic x")], "/mcp", Auth::Basic),
+            (&[("Authorization", "Digest x")], "/mcp", Auth::Other),
+            (&[("X-API-Key", "x"), ("Cookie", "a=b")], "/mcp", Auth::ApiKey),
+            (&[("Cookie", "a=b")], "/mcp", Auth::Other),
+            (&[], "/mcp?api_key=x", Auth::ApiKey),
+            (
+                &[("Mcp-Param-Token", "x"), ("x-csrf-token", "y")],
+                "/mcp?session_id=x",
+                Auth::None,
+            ),
+            (
+                &[("Authorization", "Basic x"), ("private-token", "x")],
+                "/mcp",
+                Auth::ApiKey,
+            ),
+        ];
+        for (fields, target, expected) in cases {
+            let mut headers = Headers::default();
+            fields
+                .iter()
+                .for_each(|(name, value)| headers.push(name.as_bytes(), value.as_bytes()));
+            let request = Request {
+                at: Stamp::default(),
+                method: HttpMethod::Post,
+                target: target.into(),
+                headers,
+            };
+            assert_eq!(auth(&request), expected, "{fields:?} {target}");
+        }
+    }
+}
