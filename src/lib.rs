@@ -10,6 +10,8 @@ pub mod mcp;
 
 pub mod detect;
 
+pub mod inventory;
+
 pub mod sink;
 
 pub mod store;

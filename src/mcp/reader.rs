@@ -97,6 +97,7 @@ impl<'a> Around<'a> {
             offers: Vec::new(),
             proof: Proof(0),
             success: false,
+            gives: false,
             relevant: self.marked,
             alias: None,
         }
@@ -283,6 +284,7 @@ impl Reader {
             offers,
             proof,
             success,
+            gives: result.gives,
             relevant: self.mcp || around.marked || headless,
             ..around.blank()
         };

@@ -103,6 +103,8 @@ pub struct ResultShape<'a> {
     pub resources: Option<&'a str>,
     /// Raw `prompts`.
     pub prompts: Option<&'a str>,
+    /// There is content, or a list of what the server offers.
+    pub gives: bool,
     /// `isError` is true.
     pub is_error: bool,
     /// `resultType` is `input_required`, with `inputRequests` or `requestState`.
@@ -115,6 +117,17 @@ pub fn result(raw: &str) -> ResultShape<'_> {
     let (mut asks, mut state) = (false, false);
     for member in scan::items(raw) {
         let value = member.value;
+        seen.gives |= matches!(
+            member.key,
+            "content"
+                | "contents"
+                | "messages"
+                | "prompts"
+                | "resourceTemplates"
+                | "resources"
+                | "structuredContent"
+                | "tools"
+        );
         match member.key {
             "protocolVersion" => seen.revision = revision(value),
             "capabilities" => seen.capabilities = value.starts_with('{'),

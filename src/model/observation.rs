@@ -168,6 +168,8 @@ pub struct Mcp<'a> {
     pub proof: Proof,
     /// Whether a result reports success (no error, no `isError`); on an exchange without `rpc`, a 2xx status.
     pub success: bool,
+    /// A result with content, resources, prompts or messages in it: it gives something away.
+    pub gives: bool,
     /// Something of this flow looks like MCP: the message is worth a detector's time.
     pub relevant: bool,
     /// An `endpoint` event announced this path for POSTs (2024-11-05).

@@ -2,14 +2,14 @@
 //!
 //! Every list is sorted as the contract says; `inventory/view.rs` is the only place that builds a [`View`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::model::counters::Counters;
 use crate::model::finding::Finding;
 use crate::model::mcp::{Auth, McpTransport, Revision};
-use crate::model::net::{Endpoint, Scope};
+use crate::model::net::{Endpoint, FiveTuple, Scope};
 use crate::model::stamp::{Span, Stamp, Timestamp};
 
 /// Everything that is known at one moment, sorted.
@@ -131,6 +131,72 @@ pub struct Server {
     pub clients: Vec<IpAddr>,
     /// Messages.
     pub messages: Messages,
+    /// Names and versions it gave itself, oldest first.
+    pub identities: Vec<Identity>,
+    /// Who talked to it, and what each peer's exchanges prove.
+    pub peers: BTreeMap<IpAddr, Peer>,
+    /// Distinct complete tool listings, by audience and first appearance.
+    pub listings: Vec<ListingSeen>,
+}
+
+/// A name and version that a server gave itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// `serverInfo.name`.
+    pub name: String,
+    /// `serverInfo.version`.
+    pub version: String,
+    /// When it was said first and last.
+    pub seen: Span,
+}
+
+/// The earliest moment at which something was seen, with its flow and session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// When.
+    pub at: Stamp,
+    /// Where.
+    pub flow: FiveTuple,
+    /// In which session.
+    pub session: Option<u64>,
+}
+
+/// A client address of one server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// First and last message.
+    pub seen: Span,
+    /// Got an MCP answer.
+    pub answered: Option<Mark>,
+    /// Got tools, resources or prompts without an HTTP credential.
+    pub open: Option<Mark>,
+    /// Exchanged messages in clear.
+    pub cleartext: Option<Mark>,
+    /// Sent a credential in clear.
+    pub credential: Option<Mark>,
+}
+
+/// Who a listing was given to: appearance and disappearance of tools are compared within one audience, because a
+/// server rightly offers different tools to different roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Audience {
+    /// Credential class of the request; `None` when it was not seen.
+    pub auth: Option<Auth>,
+    /// With a credential, the client that holds it.
+    pub client: Option<IpAddr>,
+}
+
+/// A complete tool listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListingSeen {
+    /// Who got it.
+    pub audience: Audience,
+    /// Tool names.
+    pub names: BTreeSet<String>,
+    /// When it was given first and last.
+    pub seen: Span,
+    /// Earliest evidence.
+    pub mark: Mark,
 }
 
 /// Message counts of a server.
@@ -163,6 +229,8 @@ pub struct Tool {
     pub definition: Arc<str>,
     /// When this definition was listed first and last.
     pub seen: Span,
+    /// Earliest evidence of this definition.
+    pub mark: Mark,
     /// Other definitions of the same tool, oldest first.
     pub earlier: Vec<Definition>,
 }
@@ -176,6 +244,8 @@ pub struct Definition {
     pub definition: Arc<str>,
     /// When it was listed first and last.
     pub seen: Span,
+    /// Earliest evidence.
+    pub mark: Mark,
 }
 
 /// A client, as it names itself.

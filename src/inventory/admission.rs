@@ -1,0 +1,159 @@
+//! What a slice of the flow space may add to the inventory.
+//!
+//! The inventory is shared and its merges commute, so nothing in it can evict: what is dropped would depend on who came
+//! first. Instead each of the fixed slices has its own share of every cap and admits keys in the order of its own
+//! packets, which is the same for any number of workers. What is refused is counted.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use foldhash::HashSet;
+use foldhash::HashSetExt;
+
+/// Slices of the flow space.
+pub const SLICES: usize = 256;
+
+/// Bounds of the inventory: most distinct keys of each class that all slices together may add.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InventoryConfig {
+    /// Servers that were proven, counted once per slice that sees them.
+    pub max_servers: usize,
+    /// Addresses that only look like MCP servers.
+    pub max_suspects: usize,
+    /// Clients per server, sessions, tools called per session, listings, names: each.
+    pub max_details: usize,
+    /// Tool definitions.
+    pub max_tools: usize,
+    /// Text of tool definitions, in bytes.
+    pub tool_text_max_bytes: usize,
+    /// Findings, and lookups.
+    pub max_findings: usize,
+}
+
+impl Default for InventoryConfig {
+    fn default() -> Self {
+        Self {
+            max_servers: 65_536,
+            max_suspects: 65_536,
+            max_details: 524_288,
+            max_tools: 1_048_576,
+            tool_text_max_bytes: 536_870_912,
+            max_findings: 524_288,
+        }
+    }
+}
+
+/// Classes of keys, each with its own bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is a field or an entry of an account")]
+pub enum Class {
+    Alias,
+    Call,
+    Client,
+    Finding,
+    Identity,
+    Listing,
+    Lookup,
+    Method,
+    Offer,
+    Peer,
+    Server,
+    Session,
+    Suspect,
+    Tool,
+}
+
+const CLASSES: usize = Class::Tool as usize + 1;
+
+/// One slice's share of the caps.
+#[derive(Debug)]
+pub struct Admission {
+    known: [HashSet<u64>; CLASSES],
+    bounds: [usize; CLASSES],
+    text_bytes: usize,
+    text_max_bytes: usize,
+    refused: u64,
+}
+
+impl Admission {
+    /// The share of one slice.
+    pub fn new(config: &InventoryConfig) -> Self {
+        let share = |total: usize| total.div_ceil(SLICES).max(1);
+        let mut bounds = [share(config.max_details); CLASSES];
+        for (class, total) in [
+            (Class::Server, config.max_servers),
+            (Class::Suspect, config.max_suspects),
+            (Class::Tool, config.max_tools),
+            (Class::Finding, config.max_findings),
+            (Class::Lookup, config.max_findings),
+        ] {
+            bounds[class as usize] = share(total);
+        }
+        Self {
+            known: std::array::from_fn(|_| HashSet::new()),
+            bounds,
+            text_bytes: 0,
+            text_max_bytes: share(config.tool_text_max_bytes),
+            refused: 0,
+        }
+    }
+
+    /// Whether the key is known to this slice, or may become so.
+    pub fn admit(&mut self, class: Class, key: &impl Hash) -> bool {
+        let (known, bound) = (&mut self.known[class as usize], self.bounds[class as usize]);
+        let hash = hash_of(key);
+        if known.contains(&hash) {
+            return true;
+        }
+        if known.len() >= bound {
+            self.refused += 1;
+            return false;
+        }
+        known.insert(hash)
+    }
+
+    /// Whether the key was admitted before.
+    pub fn knows(&self, class: Class, key: &impl Hash) -> bool {
+        self.known[class as usize].contains(&hash_of(key))
+    }
+
+    /// Whether so many bytes of tool text may still be kept by this slice.
+    pub fn admit_text(&mut self, bytes: usize) -> bool {
+        if self.text_bytes + bytes > self.text_max_bytes {
+            self.refused += 1;
+            return false;
+        }
+        self.text_bytes += bytes;
+        true
+    }
+
+    /// Keys refused since the last call: observations that the report does not show.
+    pub fn take_refused(&mut self) -> u64 {
+        std::mem::take(&mut self.refused)
+    }
+}
+
+/// Fixed keys: the same key is the same number in every run.
+fn hash_of(key: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn admits_up_to_its_share_and_counts_the_rest() {
+        let config = InventoryConfig {
+            max_servers: SLICES * 2,
+            ..InventoryConfig::default()
+        };
+        let mut admission = Admission::new(&config);
+        assert!(admission.admit(Class::Server, &1) && admission.admit(Class::Server, &2));
+        assert!(!admission.admit(Class::Server, &3) && admission.admit(Class::Server, &1));
+        assert!(admission.admit(Class::Suspect, &3));
+        assert_eq!((admission.take_refused(), admission.take_refused()), (1, 0));
+    }
+}

@@ -1,0 +1,124 @@
+//! What is known so far, shared by all shards.
+//!
+//! A join: the order in which flows report never matters, and that is what lets N workers give the same report, byte
+//! for byte, as one. Touched when a flow hands over its tally, not per packet and not per message.
+
+mod account;
+pub mod admission;
+mod grouping;
+pub mod tally;
+pub mod view;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use foldhash::fast::RandomState;
+
+use crate::inventory::account::Account;
+use crate::inventory::admission::{Admission, Class};
+use crate::inventory::tally::{LookupKey, Tally, join_lookup, merge_finding};
+use crate::model::finding::{Finding, FindingKey, SiteKey};
+use crate::model::observation::Proof;
+use crate::model::server::Lookup;
+
+/// Shared records, keyed; every merge commutes.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    accounts: DashMap<SiteKey, Account, RandomState>,
+    findings: DashMap<FindingKey, Finding, RandomState>,
+    lookups: DashMap<LookupKey, Lookup, RandomState>,
+    /// Texts of tool definitions by hash: servers and flows share them.
+    texts: DashMap<[u8; 32], Arc<str>, RandomState>,
+}
+
+impl Inventory {
+    /// Joins what a flow showed, as far as its slice's share of the caps allows, and leaves the tally empty.
+    pub fn join(&self, tally: &mut Tally, admission: &mut Admission) {
+        for (key, account) in tally.accounts.drain(..) {
+            let proven = account.proof & (Proof::CLIENT | Proof::SERVER) != 0 || account.echoed > 0;
+            let class = if proven { Class::Server } else { Class::Suspect };
+            if !admission.admit(class, &key) && !admission.knows(Class::Server, &key) {
+                continue;
+            }
+            let mut account = account;
+            self.admit(&key, &mut account, admission);
+            match self.accounts.get_mut(&key) {
+                Some(mut known) => known.join(account),
+                None => self.accounts.entry(key).or_default().join(account),
+            }
+        }
+        for (key, finding) in std::mem::take(&mut tally.findings) {
+            if !admission.admit(Class::Finding, &key) {
+                continue;
+            }
+            match self.findings.entry(key) {
+                dashmap::Entry::Occupied(mut slot) => merge_finding(slot.get_mut(), finding),
+                dashmap::Entry::Vacant(slot) => {
+                    slot.insert(finding);
+                }
+            }
+        }
+        for (key, lookup) in std::mem::take(&mut tally.lookups) {
+            if !admission.admit(Class::Lookup, &key) {
+                continue;
+            }
+            match self.lookups.entry(key) {
+                dashmap::Entry::Occupied(mut slot) => join_lookup(slot.get_mut(), &lookup),
+                dashmap::Entry::Vacant(slot) => {
+                    slot.insert(lookup);
+                }
+            }
+        }
+        tally.restart();
+    }
+
+    /// Takes out of a partial account what its slice may no longer add.
+    fn admit(&self, key: &SiteKey, account: &mut Account, admission: &mut Admission) {
+        fn keep<K: Ord + std::hash::Hash, V>(
+            map: &mut BTreeMap<K, V>,
+            class: Class,
+            key: &SiteKey,
+            admission: &mut Admission,
+        ) {
+            map.retain(|inner, _| admission.admit(class, &(key, inner)));
+        }
+        account
+            .messages
+            .by_method
+            .retain(|name, _| crate::mcp::method::find(name).is_some() || admission.admit(Class::Method, &(key, name)));
+        keep(&mut account.identities, Class::Identity, key, admission);
+        keep(&mut account.peers, Class::Peer, key, admission);
+        keep(&mut account.clients, Class::Client, key, admission);
+        keep(&mut account.pages, Class::Listing, key, admission);
+        keep(&mut account.sessions, Class::Session, key, admission);
+        for (id, session) in &mut account.sessions {
+            session
+                .calls
+                .retain(|name, _| admission.admit(Class::Call, &(key, *id, name)));
+        }
+        account
+            .offers
+            .retain(|offer| admission.admit(Class::Offer, &(key, offer)));
+        account
+            .aliases
+            .retain(|alias| admission.admit(Class::Alias, &(key, alias)));
+        account.tools.retain(|(name, sha256), tool| {
+            if !admission.knows(Class::Tool, &(key, name, &*sha256)) {
+                if !admission.admit(Class::Tool, &(key, name, &*sha256)) {
+                    return false;
+                }
+                if !admission.admit_text(tool.definition.len()) {
+                    tool.definition = Arc::from("");
+                    return true;
+                }
+            }
+            tool.definition = self
+                .texts
+                .entry(*sha256)
+                .or_insert_with(|| tool.definition.clone())
+                .clone();
+            true
+        });
+    }
+}

@@ -1,0 +1,373 @@
+//! What one flow adds to the inventory: partial accounts, findings and lookups, joined in one go.
+//!
+//! The inventory is touched when a flow ends or its tally has grown, never per packet. A partial account joins to the
+//! same result however the flow's observations are cut into tallies.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::inventory::account::{
+    Account, ClientSeen, PageKey, PageSeen, SessionSeen, ToolSeen, earliest, first_of, latest,
+};
+use crate::mcp::method;
+use crate::model::finding::{Finding, FindingKey, SiteKey};
+use crate::model::mcp::{Auth, McpTransport, RpcKind, Site};
+use crate::model::message::Field;
+use crate::model::net::{Direction, Scope};
+use crate::model::observation::{Fact, Implementation, Listing, Mcp, Observation, Proof};
+use crate::model::server::{Audience, Lookup, Mark, Peer};
+use crate::model::stamp::Span;
+
+/// Messages after which a flow that goes on hands its tally over.
+pub const FLUSH_MESSAGES: u32 = 256;
+
+/// Findings after which a flow hands its tally over.
+pub const FLUSH_FINDINGS: usize = 256;
+
+/// Longest name, version, method or user agent that is kept, in bytes.
+pub const TEXT_MAX_BYTES: usize = 256;
+
+/// Longest tool definition that is kept, in bytes.
+pub const DEFINITION_MAX_BYTES: usize = 65_536;
+
+/// Key of a lookup.
+pub type LookupKey = (String, &'static str, IpAddr, Option<String>, Arc<str>);
+
+/// What one flow has shown since it was last handed over.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub(super) accounts: Vec<(SiteKey, Account)>,
+    pub(super) findings: BTreeMap<FindingKey, Finding>,
+    pub(super) lookups: BTreeMap<LookupKey, Lookup>,
+    messages: u32,
+}
+
+impl Tally {
+    /// Whether it is time to hand it over although the flow goes on.
+    pub fn is_full(&self) -> bool {
+        self.messages >= FLUSH_MESSAGES || self.findings.len() >= FLUSH_FINDINGS
+    }
+
+    /// Whether there is anything to hand over.
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty() && self.findings.is_empty() && self.lookups.is_empty()
+    }
+
+    pub(super) fn restart(&mut self) {
+        self.messages = 0;
+    }
+
+    /// Adds an observation. `redact` replaces credentials and personal data in a tool definition.
+    pub fn learn(&mut self, seen: &Observation<'_>, redact: &dyn Fn(&str) -> String) {
+        let Fact::Mcp(mcp) = seen.fact else { return };
+        self.messages = self.messages.saturating_add(1);
+        let account = account(&mut self.accounts, &mcp.site);
+        account.note(seen, mcp);
+        account.note_peer(seen, mcp);
+        account.note_session(seen, mcp);
+        if let Some(listing) = &mcp.listing {
+            account.note_listing(seen, mcp, listing, redact);
+        }
+    }
+
+    /// Adds a finding: a repeat is counted.
+    pub fn add(&mut self, finding: Finding) {
+        join_finding(&mut self.findings, finding);
+    }
+
+    /// Adds a lookup: a repeat is counted.
+    pub fn look_up(&mut self, lookup: Lookup) {
+        let key = (
+            lookup.name.clone(),
+            lookup.via,
+            lookup.client,
+            lookup.kind.clone(),
+            lookup.signature.clone(),
+        );
+        match self.lookups.get_mut(&key) {
+            Some(known) => join_lookup(known, &lookup),
+            None => {
+                self.lookups.insert(key, lookup);
+            }
+        }
+    }
+}
+
+/// Counts are summed; what comes from one piece of evidence is taken whole from the earlier one.
+pub(super) fn join_finding(findings: &mut BTreeMap<FindingKey, Finding>, finding: Finding) {
+    match findings.get_mut(&finding.key) {
+        Some(known) => merge_finding(known, finding),
+        None => {
+            findings.insert(finding.key.clone(), finding);
+        }
+    }
+}
+
+pub(super) fn merge_finding(known: &mut Finding, other: Finding) {
+    let mut seen = known.seen;
+    seen.join(other.seen);
+    let count = known.count.saturating_add(other.count);
+    let (severity, confidence) = (
+        known.severity.max(other.severity),
+        known.confidence.max(other.confidence),
+    );
+    if other.seen.first < known.seen.first {
+        *known = other;
+    }
+    (known.seen, known.count, known.severity, known.confidence) = (seen, count, severity, confidence);
+}
+
+pub(super) fn join_lookup(known: &mut Lookup, other: &Lookup) {
+    known.count = known.count.saturating_add(other.count);
+    known.seen.join(other.seen);
+}
+
+/// The partial account of a site; a flow has one or a few.
+fn account<'a>(accounts: &'a mut Vec<(SiteKey, Account)>, site: &Site<'_>) -> &'a mut Account {
+    let same = |key: &SiteKey| {
+        key.endpoint == site.endpoint && key.hostname.as_deref() == site.hostname && key.path.as_deref() == site.path
+    };
+    let at = accounts.iter().position(|(key, _)| same(key)).unwrap_or_else(|| {
+        let key = SiteKey {
+            endpoint: site.endpoint,
+            hostname: site.hostname.map(Arc::from),
+            path: site.path.map(Arc::from),
+        };
+        accounts.push((key, Account::default()));
+        accounts.len() - 1
+    });
+    &mut accounts[at].1
+}
+
+impl Account {
+    /// Counts, identity, proof.
+    fn note(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>) {
+        crate::inventory::account::join_span(&mut self.seen, Some(Span::at(seen.at)));
+        self.transports.extend(mcp.transport);
+        self.proof |= mcp.proof.0 & !Proof::ECHO;
+        match &mcp.rpc {
+            None => {
+                self.accepted += u64::from(mcp.success && mcp.transport == Some(McpTransport::HttpSse));
+                self.refused += u64::from(mcp.proof.has(Proof::ECHO) && !mcp.success);
+            }
+            Some(rpc) => {
+                self.echoed += u64::from(mcp.proof.has(Proof::ECHO));
+                let counts = &mut self.messages;
+                match rpc.kind {
+                    RpcKind::Error => (counts.errors, counts.responses) = (counts.errors + 1, counts.responses + 1),
+                    RpcKind::Notification => counts.notifications += 1,
+                    RpcKind::Request => counts.requests += 1,
+                    RpcKind::Success => counts.responses += 1,
+                }
+                if matches!(rpc.kind, RpcKind::Notification | RpcKind::Request) {
+                    match counts.by_method.get_mut(rpc.method) {
+                        Some(count) => *count += 1,
+                        None => {
+                            counts.by_method.insert(clip(rpc.method), 1);
+                        }
+                    }
+                }
+            }
+        }
+        if mcp.dir == Direction::ToClient {
+            self.auth = self.auth.max(answered_auth(mcp));
+        }
+        if let Some(Implementation { name, version }) = &mcp.server {
+            let span = self
+                .identities
+                .entry((clip(name), clip(version)))
+                .or_insert(Span::at(seen.at));
+            span.join(Span::at(seen.at));
+        }
+        if let Some(text) = &mcp.instructions {
+            use sha2::Digest as _;
+            latest(
+                &mut self.instructions,
+                Some((seen.at, sha2::Sha256::digest(text.as_bytes()).into())),
+            );
+        }
+        self.revisions.extend(mcp.revision);
+        self.offers.extend(mcp.offers.iter().copied());
+        self.aliases.extend(mcp.alias.map(str::to_owned));
+    }
+
+    /// The client address and what it proves.
+    fn note_peer(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>) {
+        let client = seen.flow.tuple.client.addr;
+        let mark = mark(seen, mcp);
+        let span = Span::at(seen.at);
+        let blank = Peer {
+            seen: span,
+            answered: None,
+            open: None,
+            cleartext: None,
+            credential: None,
+        };
+        let peer = self.peers.entry(client).or_insert(blank);
+        peer.seen.join(span);
+        if mcp.dir == Direction::ToClient && (mcp.rpc.is_some() || mcp.success) {
+            peer.answered = first_of(peer.answered, Some(mark));
+        }
+        if Scope::of(client) != Scope::Loopback {
+            peer.cleartext = first_of(peer.cleartext, Some(mark));
+            if mcp.auth.is_some_and(|auth| auth != Auth::None) {
+                peer.credential = first_of(peer.credential, Some(mark));
+            }
+        }
+        let disclosed = mcp
+            .call
+            .is_some_and(|call| call.auth == Auth::None && method::discloses(call.method));
+        if disclosed && mcp.success && mcp.auth.is_none_or(|auth| auth == Auth::None) {
+            peer.open = first_of(peer.open, Some(mark));
+        }
+        let request = mcp.transaction.and_then(|transaction| transaction.request.as_ref());
+        let user_agent = request.and_then(|request| {
+            request
+                .headers
+                .text(Field::UserAgent)
+                .map(|value| (request.at, clip(value)))
+        });
+        if mcp.rpc.is_some() && mcp.dir == Direction::ToServer {
+            let name = |field: fn(&Implementation<'_>) -> String| mcp.client.as_ref().map(field);
+            let key = (client, name(|info| clip(&info.name)), name(|info| clip(&info.version)));
+            let known = self.clients.entry(key).or_insert(ClientSeen {
+                seen: span,
+                user_agent: None,
+            });
+            known.seen.join(span);
+            earliest(&mut known.user_agent, user_agent);
+        }
+    }
+
+    /// The MCP session.
+    fn note_session(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>) {
+        let handshake = mcp.success && mcp.call.is_some_and(|call| call.method == "initialize") && mcp.rpc.is_some();
+        // A stateless handshake server gives no session id: the handshake itself is the session.
+        let id = match mcp.session {
+            Some(id) => id,
+            None if handshake => seen.flow.id.rotate_left(17) ^ seen.at.packet,
+            None => return,
+        };
+        let client = seen.flow.tuple.client.addr;
+        let session = self
+            .sessions
+            .entry(id)
+            .or_insert_with(|| SessionSeen::new(seen.at, client));
+        session.seen.join(Span::at(seen.at));
+        session.client = session.client.min((seen.at, client));
+        session.transport = first_of(session.transport, mcp.transport);
+        earliest(
+            &mut session.client_name,
+            mcp.client.as_ref().map(|info| (seen.at, clip(&info.name))),
+        );
+        earliest(&mut session.revision, mcp.revision.map(|revision| (seen.at, revision)));
+        let greeted = mcp.rpc.is_some() && mcp.dir == Direction::ToClient && mcp.success && mcp.server.is_some();
+        session.established |= handshake
+            || greeted
+            || (mcp.rpc.is_none() && mcp.success && mcp.proof.has(Proof::ECHO))
+            || (mcp.rpc.is_none()
+                && mcp.success
+                && mcp.transport == Some(McpTransport::HttpSse)
+                && mcp.alias.is_none());
+        let Some(rpc) = &mcp.rpc else { return };
+        session.messages += 1;
+        if rpc.kind == RpcKind::Request && rpc.method == "tools/call" {
+            *session
+                .calls
+                .entry(clip(mcp.name.as_deref().unwrap_or_default()))
+                .or_insert(0) += 1;
+        }
+        let mark = Mark {
+            session: Some(id),
+            ..mark(seen, mcp)
+        };
+        if rpc.kind == RpcKind::Request && mcp.auth == Some(Auth::None) && method::discloses(rpc.method) {
+            session.asked_open = first_of(session.asked_open, Some(mark));
+        }
+        // On the event stream of HTTP+SSE the request is not here: a list, or the content of a call, was given.
+        let given = mcp.transport == Some(McpTransport::HttpSse)
+            && rpc.kind == RpcKind::Success
+            && mcp.success
+            && mcp.auth.is_none_or(|auth| auth == Auth::None)
+            && (mcp.listing.is_some() || mcp.gives);
+        if given {
+            session.disclosed = first_of(session.disclosed, Some(mark));
+        }
+    }
+
+    /// One page of tools.
+    fn note_listing(
+        &mut self,
+        seen: &Observation<'_>,
+        mcp: &Mcp<'_>,
+        listing: &Listing<'_>,
+        redact: &dyn Fn(&str) -> String,
+    ) {
+        let mark = mark(seen, mcp);
+        let span = Span::at(seen.at);
+        for tool in &listing.tools {
+            let known = self
+                .tools
+                .entry((clip(&tool.name), tool.sha256))
+                .or_insert_with(|| ToolSeen {
+                    seen: span,
+                    mark,
+                    description_sha256: tool.description_sha256,
+                    definition: clip_to(&redact(&tool.canonical), DEFINITION_MAX_BYTES).into(),
+                });
+            known.seen.join(span);
+            known.mark = known.mark.min(mark);
+        }
+        let auth = mcp.call.map(|call| call.auth).or(mcp.auth);
+        let holder = auth
+            .is_some_and(|auth| auth != Auth::None)
+            .then_some(seen.flow.tuple.client.addr);
+        let key = PageKey {
+            audience: Audience { auth, client: holder },
+            cursor: listing.cursor,
+            next: listing.next,
+            names: listing.tools.iter().map(|tool| clip(&tool.name)).collect(),
+        };
+        let known = self.pages.entry(key).or_insert(PageSeen { seen: span, mark });
+        known.seen.join(span);
+        known.mark = known.mark.min(mark);
+    }
+}
+
+/// Credential on an answered request: with a response of success, or that carries a message. A refusal for lack of
+/// credentials is no answer.
+fn answered_auth(mcp: &Mcp<'_>) -> Option<Auth> {
+    let status = mcp
+        .transaction
+        .and_then(|transaction| transaction.response.as_ref())
+        .map(|response| response.status);
+    let refused = matches!(status, Some(401 | 403));
+    match mcp.transaction {
+        Some(_) if !refused => mcp.auth,
+        Some(_) => None,
+        // Without HTTP there is no HTTP credential, and an answer is an answer.
+        None => mcp.call.map(|call| call.auth),
+    }
+}
+
+fn mark(seen: &Observation<'_>, mcp: &Mcp<'_>) -> Mark {
+    Mark {
+        at: seen.at,
+        flow: seen.flow.tuple,
+        session: mcp.session,
+    }
+}
+
+/// At most [`TEXT_MAX_BYTES`], cut at a character.
+fn clip(text: &str) -> String {
+    clip_to(text, TEXT_MAX_BYTES)
+}
+
+fn clip_to(text: &str, max: usize) -> String {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}

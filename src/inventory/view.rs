@@ -1,0 +1,383 @@
+//! Builds the sorted [`View`]: the one place where records get their final shape and order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use sha2::{Digest, Sha256};
+
+use crate::inventory::Inventory;
+use crate::inventory::account::{Account, PageKey, PageSeen, ToolSeen};
+use crate::inventory::grouping::{Group, group};
+use crate::inventory::tally::join_finding;
+use crate::model::finding::{Finding, FindingKey, Kind, SiteKey};
+use crate::model::mcp::{McpTransport, Revision};
+use crate::model::net::{Endpoint, Scope};
+use crate::model::observation::Offer;
+use crate::model::server::{
+    Audience, Capture, Client, Definition, Encryption, Identity, ListingSeen, Lookup, Reported, Server, ServerEvidence,
+    Session, Tool, View,
+};
+use crate::model::stamp::{Span, Stamp};
+
+/// Pages that are chained to one listing: a server whose cursors run in a circle ends here.
+pub const LISTING_MAX_PAGES: usize = 256;
+
+impl Inventory {
+    /// Everything that is known, sorted, with the findings that single observations gave. Findings of `review` come on
+    /// top, by [`View::report`].
+    pub fn view(&self, capture: Capture) -> View {
+        let mut sites: BTreeMap<Endpoint, BTreeMap<SiteKey, Account>> = BTreeMap::new();
+        for entry in &self.accounts {
+            sites
+                .entry(entry.key().endpoint)
+                .or_default()
+                .insert(entry.key().clone(), entry.value().clone());
+        }
+        let mut view = View {
+            capture,
+            ..View::default()
+        };
+        let mut clients: BTreeMap<(IpAddr, Option<String>, Option<String>), Client> = BTreeMap::new();
+        let mut homes: BTreeMap<SiteKey, SiteKey> = BTreeMap::new();
+        for (_, accounts) in sites {
+            for group in group(accounts.into_iter().collect())
+                .into_iter()
+                .filter(|group| group.proven)
+            {
+                for member in &group.members {
+                    homes.insert(member.clone(), group.key.clone());
+                }
+                let server = server(&group);
+                view.sessions.extend(sessions(&group, &server.id));
+                note_clients(&group, &mut clients);
+                view.servers.push(server);
+            }
+        }
+        view.clients = named_clients(clients);
+        view.lookups = self.lookups.iter().map(|entry| entry.value().clone()).collect();
+        view.lookups.sort_by(|a, b| lookup_order(a).cmp(&lookup_order(b)));
+        view.servers.sort_by(|a, b| server_order(a).cmp(&server_order(b)));
+        view.sessions
+            .sort_by(|a, b| (a.server, a.seen.first, &a.id).cmp(&(b.server, b.seen.first, &b.id)));
+        let mut findings = BTreeMap::new();
+        for entry in &self.findings {
+            let mut finding = entry.value().clone();
+            if let Some(site) = &finding.key.site {
+                match homes.get(site) {
+                    Some(home) => finding.key.site = Some(home.clone()),
+                    // A message that turned out not to be MCP gives no finding; a name that was looked up still does.
+                    None if !needs_no_server(finding.key.kind) => continue,
+                    None => {}
+                }
+            }
+            join_finding(&mut findings, finding);
+        }
+        view.report(findings.into_values());
+        view
+    }
+}
+
+impl View {
+    /// Adds findings, and puts all of them in order.
+    pub fn report(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.findings.extend(findings.into_iter().map(|finding| Reported {
+            id: finding_id(&finding.key),
+            server_id: finding.key.site.as_ref().map(server_id),
+            finding,
+        }));
+        self.findings.sort_by(|a, b| {
+            let (one, two) = (&a.finding, &b.finding);
+            two.severity
+                .cmp(&one.severity)
+                .then_with(|| (one.seen.first, &a.id).cmp(&(two.seen.first, &b.id)))
+        });
+    }
+}
+
+fn needs_no_server(kind: Kind) -> bool {
+    matches!(kind, Kind::RegistryLookup | Kind::RemoteEndpoint | Kind::SensorHealth)
+}
+
+fn server_order(server: &Server) -> (Endpoint, Option<&str>, Option<&str>) {
+    (server.endpoint, server.hostname.as_deref(), server.path.as_deref())
+}
+
+fn lookup_order(lookup: &Lookup) -> (&str, IpAddr, &str, Option<&str>, &str) {
+    (
+        &lookup.name,
+        lookup.client,
+        lookup.via,
+        lookup.kind.as_deref(),
+        &lookup.signature,
+    )
+}
+
+/// Hash of address, port, hostname and endpoint path: 16 hex digits.
+pub fn server_id(key: &SiteKey) -> String {
+    let text = |part: &Option<std::sync::Arc<str>>| part.as_deref().unwrap_or("\u{0}").to_owned();
+    digest(&[
+        "server",
+        &key.endpoint.to_string(),
+        &text(&key.hostname),
+        &text(&key.path),
+    ])
+}
+
+/// Hash of what makes the finding the same fact; never of when, where from or how often.
+fn finding_id(key: &FindingKey) -> String {
+    let none = "\u{0}";
+    digest(&[
+        "finding",
+        key.kind.word(),
+        &key.rule,
+        &key.site.as_ref().map_or_else(|| none.to_owned(), server_id),
+        &key.client.map_or_else(|| none.to_owned(), |client| client.to_string()),
+        key.tool.as_deref().unwrap_or(none),
+        key.direction.map_or(none, crate::model::net::Direction::word),
+        key.place.as_deref().unwrap_or(none),
+        key.subject.as_deref().unwrap_or(none),
+    ])
+}
+
+fn digest(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn server(group: &Group) -> Server {
+    let Group { key, account, .. } = group;
+    let latest = account
+        .identities
+        .iter()
+        .max_by_key(|((name, version), span)| (span.last, name.clone(), version.clone()));
+    let mut identities: Vec<Identity> = account
+        .identities
+        .iter()
+        .map(|((name, version), seen)| Identity {
+            name: name.clone(),
+            version: version.clone(),
+            seen: *seen,
+        })
+        .collect();
+    identities.sort_by_key(|identity| (identity.seen.first, identity.seen.last));
+    let mut transports: Vec<McpTransport> = account.transports.iter().copied().collect();
+    if transports.is_empty() {
+        transports.push(McpTransport::StreamableHttp);
+    }
+    let listings = listings(&account.pages);
+    let count = |wanted: Offer| account.offers.iter().filter(|(offer, _)| *offer == wanted).count() as u64;
+    Server {
+        id: server_id(key),
+        endpoint: key.endpoint,
+        hostname: key.hostname.clone(),
+        path: key.path.clone(),
+        transports,
+        encryption: Encryption::None,
+        decrypted: false,
+        evidence: ServerEvidence::Message,
+        confidence: 1.0,
+        server_name: latest.map(|((name, _), _)| name.clone()),
+        server_version: latest.map(|((_, version), _)| version.clone()),
+        instructions_sha256: account.instructions.map(|(_, hash)| hash),
+        protocol_versions: account.revisions.iter().copied().collect::<Vec<Revision>>(),
+        tools: tools(&account.tools, &listings),
+        resources: count(Offer::Resource),
+        prompts: count(Offer::Prompt),
+        auth: account.auth,
+        scope: Scope::of(key.endpoint.addr),
+        approval: None,
+        seen: account.seen.unwrap_or(Span::at(Stamp::default())),
+        sessions: account.sessions.values().filter(|session| session.established).count() as u64,
+        clients: account.peers.keys().copied().collect(),
+        messages: account.messages.clone(),
+        identities,
+        peers: peers(account),
+        listings,
+    }
+}
+
+/// Peers, with what only two connections of HTTP+SSE together show: a request without credential, and its answer.
+fn peers(account: &Account) -> BTreeMap<IpAddr, crate::model::server::Peer> {
+    let mut peers = account.peers.clone();
+    for session in account.sessions.values() {
+        if let (Some(asked), Some(given)) = (session.asked_open, session.disclosed)
+            && let Some(peer) = peers.get_mut(&session.client.1)
+        {
+            let mark = asked.max(given);
+            peer.open = Some(peer.open.map_or(mark, |known| known.min(mark)));
+        }
+    }
+    peers
+}
+
+/// Tools by name: the definition listed last, and the others.
+fn tools(seen: &BTreeMap<(String, [u8; 32]), ToolSeen>, listings: &[ListingSeen]) -> Vec<Tool> {
+    let mut by_name: BTreeMap<&str, Vec<(&[u8; 32], &ToolSeen)>> = BTreeMap::new();
+    for ((name, sha256), tool) in seen {
+        by_name.entry(name).or_default().push((sha256, tool));
+    }
+    let newest = newest_listings(listings);
+    by_name
+        .into_iter()
+        .filter_map(|(name, mut definitions)| {
+            definitions.sort_by_key(|(sha256, tool)| (tool.seen.first, tool.seen.last, **sha256));
+            let at = definitions
+                .iter()
+                .enumerate()
+                .max_by_key(|(_, (sha256, tool))| (tool.seen.last, **sha256))?
+                .0;
+            let (sha256, tool) = definitions.remove(at);
+            let earlier = definitions.into_iter().map(|(sha256, tool)| Definition {
+                sha256: *sha256,
+                definition: tool.definition.clone(),
+                seen: tool.seen,
+                mark: tool.mark,
+            });
+            Some(Tool {
+                name: name.to_owned(),
+                sha256: *sha256,
+                description_sha256: tool.description_sha256,
+                gone: !newest.is_empty() && newest.iter().all(|listing| !listing.names.contains(name)),
+                definition: tool.definition.clone(),
+                seen: tool.seen,
+                mark: tool.mark,
+                earlier: earlier.collect(),
+            })
+        })
+        .collect()
+}
+
+/// The last listing of each audience.
+fn newest_listings(listings: &[ListingSeen]) -> Vec<&ListingSeen> {
+    let mut newest: BTreeMap<Audience, &ListingSeen> = BTreeMap::new();
+    for listing in listings {
+        let slot = newest.entry(listing.audience).or_insert(listing);
+        if (listing.seen.last, listing.seen.first) > (slot.seen.last, slot.seen.first) {
+            *slot = listing;
+        }
+    }
+    newest.into_values().collect()
+}
+
+/// Chains pages to complete listings: from each first page along its cursors.
+fn listings(pages: &BTreeMap<PageKey, PageSeen>) -> Vec<ListingSeen> {
+    let mut out: BTreeMap<(Audience, BTreeSet<String>), ListingSeen> = BTreeMap::new();
+    for (first, seen) in pages.iter().filter(|(key, _)| key.cursor.is_none()) {
+        let mut names = first.names.clone();
+        let mut next = first.next;
+        let mut from = seen.seen.first;
+        for _ in 0..LISTING_MAX_PAGES {
+            let Some(cursor) = next else { break };
+            // The page that was fetched soonest after the one that named its cursor.
+            let follow = pages
+                .iter()
+                .filter(|(key, page)| {
+                    key.audience == first.audience && key.cursor == Some(cursor) && page.seen.last >= from
+                })
+                .min_by_key(|(_, page)| (page.seen.first.max(from), page.seen.last));
+            let Some((key, page)) = follow else { break };
+            names.extend(key.names.iter().cloned());
+            from = page.seen.first.max(from);
+            next = key.next;
+        }
+        if next.is_some() {
+            continue;
+        }
+        let listing = ListingSeen {
+            audience: first.audience,
+            names: names.clone(),
+            seen: seen.seen,
+            mark: seen.mark,
+        };
+        out.entry((first.audience, names))
+            .and_modify(|known| {
+                known.seen.join(seen.seen);
+                known.mark = known.mark.min(seen.mark);
+            })
+            .or_insert(listing);
+    }
+    let mut listings: Vec<ListingSeen> = out.into_values().collect();
+    listings.sort_by(|a, b| (a.audience, a.seen.first, &a.names).cmp(&(b.audience, b.seen.first, &b.names)));
+    listings
+}
+
+fn sessions(group: &Group, server_id: &str) -> Vec<Session> {
+    let known = group.account.sessions.iter().filter(|(_, session)| session.established);
+    known
+        .map(|(id, session)| Session {
+            id: format!("{id:016x}"),
+            server_id: server_id.to_owned(),
+            server: group.key.endpoint,
+            client: Some(session.client.1),
+            client_name: session.client_name.as_ref().map(|(_, name)| name.clone()),
+            protocol_version: session.revision.map(|(_, revision)| revision),
+            transport: session.transport.unwrap_or(McpTransport::StreamableHttp),
+            seen: session.seen,
+            messages: session.messages,
+            calls: session.calls.clone(),
+        })
+        .collect()
+}
+
+fn note_clients(group: &Group, clients: &mut BTreeMap<(IpAddr, Option<String>, Option<String>), Client>) {
+    for ((addr, name, version), seen) in &group.account.clients {
+        let client = clients
+            .entry((*addr, name.clone(), version.clone()))
+            .or_insert_with(|| Client {
+                addr: *addr,
+                name: name.clone(),
+                version: version.clone(),
+                user_agent: None,
+                servers: Vec::new(),
+                seen: seen.seen,
+            });
+        let earlier = seen.seen.first <= client.seen.first;
+        if let Some((_, user_agent)) = seen
+            .user_agent
+            .as_ref()
+            .filter(|_| earlier || client.user_agent.is_none())
+        {
+            client.user_agent = Some(user_agent.clone());
+        }
+        client.seen.join(seen.seen);
+        client.servers.push(group.key.endpoint);
+        client.servers.sort_unstable();
+        client.servers.dedup();
+    }
+}
+
+/// Most messages do not name their client: what an address sent without a name belongs to the names it gave, where it
+/// used the same servers.
+fn named_clients(clients: BTreeMap<(IpAddr, Option<String>, Option<String>), Client>) -> Vec<Client> {
+    let (mut named, nameless): (Vec<Client>, Vec<Client>) =
+        clients.into_values().partition(|client| client.name.is_some());
+    for client in nameless {
+        let mut unclaimed = client.servers.clone();
+        for owner in named.iter_mut().filter(|owner| owner.addr == client.addr) {
+            unclaimed.retain(|server| !owner.servers.contains(server));
+        }
+        let owners: Vec<&mut Client> = named
+            .iter_mut()
+            .filter(|owner| owner.addr == client.addr && owner.servers.iter().any(|s| client.servers.contains(s)))
+            .collect();
+        if let [owner] = owners.into_iter().collect::<Vec<_>>().as_mut_slice() {
+            owner.seen.join(client.seen);
+        }
+        if !unclaimed.is_empty() {
+            named.push(Client {
+                servers: unclaimed,
+                ..client
+            });
+        }
+    }
+    named.sort_by(|a, b| (a.addr, &a.name, &a.version).cmp(&(b.addr, &b.name, &b.version)));
+    named
+}
