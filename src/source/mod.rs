@@ -3,12 +3,39 @@
 //! A [`Source`] lends one packet at a time out of its own buffer. It knows no protocol and decides nothing; what it
 //! loses it counts.
 
+mod buffer;
+mod compressed;
+mod file;
+mod filter;
+pub mod interfaces;
+pub mod live;
+mod merge;
+mod pcap;
+mod pcapng;
+mod record;
+
+pub use filter::combine_filter;
+pub use merge::merge;
+
 use crate::model::packet::RawPacket;
+
+/// Opens a pcap or pcapng file, packed with gzip or zstd or not, or standard input (`-`). `index` is its place on the
+/// command line and stands in every stamp. Standard input is waited for.
+pub fn open_file(spec: &str, index: u16) -> Result<Box<dyn Source>, SourceError> {
+    Ok(Box::new(file::CaptureFile::open(spec, index, None)?))
+}
+
+/// Like [`open_file`], but gives only what a BPF expression (pcap-filter(7)) lets through; packets keep their numbers.
+pub fn open_file_filtered(spec: &str, index: u16, expression: &str) -> Result<Box<dyn Source>, SourceError> {
+    let filter = filter::Filter::new(expression)?;
+    Ok(Box::new(file::CaptureFile::open(spec, index, Some(filter))?))
+}
 
 /// A stream of raw packets.
 pub trait Source: Send {
-    /// The next packet, borrowed until the next call. After [`Pull::End`] or [`Pull::Failed`] every further call gives
-    /// [`Pull::End`].
+    /// The next packet, borrowed until the next call. Pull until [`Pull::End`], also after [`Pull::Failed`]: a source
+    /// that failed has ended, but a merge tells the failure of one of its sources and goes on with the others. After
+    /// [`Pull::End`] every further call gives [`Pull::End`].
     fn pull(&mut self) -> Pull<'_>;
 
     /// File name as given, `-`, or the interface.
@@ -34,7 +61,7 @@ pub enum Pull<'a> {
     Idle,
     /// Nothing more will come.
     End,
-    /// The source is damaged or gone; everything before was given.
+    /// A source is damaged or gone; everything before was given. Of a merge the others go on.
     Failed(SourceError),
 }
 
@@ -50,6 +77,14 @@ pub enum SourceError {
         what: String,
         /// What to do.
         cure: String,
+    },
+    /// A BPF expression is wrong, or says nothing about a link type of the capture: exit code 2.
+    #[error("BPF filter `{expression}`: {what}; write it as pcap-filter(7) says")]
+    Filter {
+        /// As given.
+        expression: String,
+        /// libpcap's words.
+        what: String,
     },
     /// A capture file is damaged or cut; everything before was processed: exit code 4.
     #[error("{name}: damaged after packet {packets} (byte {offset}): {what}; everything before it was processed")]

@@ -1,0 +1,290 @@
+//! One live interface through libpcap, also `any`.
+//!
+//! A quiet interface gives [`Pull::Idle`] after the read time-out, so that whoever pulls can keep time and be stopped.
+//! What the kernel or the card had to drop is counted by them and asked for. Time stamps are nanoseconds where the
+//! platform gives them. Deliberately one handle: fan-out over several belongs to the engine.
+
+use pcap::{Active, Capture, Device, Precision};
+
+use super::filter::{bad_filter, combine_filter};
+use super::{Pull, Source, SourceError};
+use crate::model::net::Endpoint;
+use crate::model::packet::{LinkType, RawPacket};
+use crate::model::stamp::{Stamp, Timestamp};
+
+/// All interfaces at once, on Linux.
+const ANY: &str = "any";
+
+/// How interfaces are captured.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// BPF expression (pcap-filter(7)): only what matches is captured.
+    pub bpf: Option<String>,
+    /// Capture ring in the kernel. Full at 10 Gbit/s in about 50 ms.
+    pub buffer_bytes: u32,
+    /// Whether to see frames for other machines; `any` never does.
+    pub promiscuous: bool,
+    /// How long to wait for a packet, at least 1.
+    pub read_timeout_ms: u32,
+    /// Bytes kept of a packet. A host that segments in its card captures packets far above the MTU.
+    pub snap_len_bytes: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            bpf: None,
+            buffer_bytes: 64 * 1024 * 1024,
+            promiscuous: true,
+            read_timeout_ms: 100,
+            snap_len_bytes: 262_144,
+        }
+    }
+}
+
+/// A live interface.
+pub struct Live {
+    capture: Capture<Active>,
+    name: String,
+    index: u16,
+    link: LinkType,
+    packets: u64,
+    drops: Drops,
+    ended: bool,
+}
+
+impl Live {
+    /// Starts to capture on an interface; traffic from or to `exclude` (the sensor's own sinks) is left out.
+    pub fn open(name: &str, index: u16, config: &Config, exclude: &[Endpoint]) -> Result<Self, SourceError> {
+        let bounded = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        let inactive = Capture::from_device(name).map_err(|error| unopened(name, &error))?;
+        let mut inactive = inactive
+            .buffer_size(bounded(config.buffer_bytes))
+            // libpcap warns of promiscuous mode on all interfaces, and its binding takes a warning for an error.
+            .promisc(config.promiscuous && name != ANY)
+            .snaplen(bounded(config.snap_len_bytes))
+            .timeout(bounded(config.read_timeout_ms).max(1));
+        if NANOS {
+            inactive = inactive.precision(Precision::Nano);
+        }
+        let mut capture = inactive.open().map_err(|error| unopened(name, &error))?;
+        let expression = combine_filter(config.bpf.as_deref(), exclude);
+        if !expression.is_empty() {
+            capture
+                .filter(&expression, true)
+                .map_err(|error| bad_filter(&expression, &error))?;
+        }
+        let link = LinkType::from_number(u32::try_from(capture.get_datalink().0).unwrap_or(u32::MAX));
+        Ok(Self {
+            capture,
+            name: name.to_owned(),
+            index,
+            link,
+            packets: 0,
+            drops: Drops::default(),
+            ended: false,
+        })
+    }
+}
+
+/// libpcap cannot be asked what it granted; on Linux it always grants nanoseconds.
+const NANOS: bool = cfg!(target_os = "linux");
+
+impl Source for Live {
+    fn pull(&mut self) -> Pull<'_> {
+        if self.ended {
+            return Pull::End;
+        }
+        match self.capture.next_packet() {
+            Ok(packet) => {
+                self.packets += 1;
+                let ticks = i64::from(packet.header.ts.tv_usec);
+                let nanos = if NANOS { ticks } else { ticks.saturating_mul(1_000) };
+                let time = Timestamp::from_parts(i64::from(packet.header.ts.tv_sec), nanos);
+                Pull::Packet(RawPacket {
+                    at: Stamp {
+                        time,
+                        source: self.index,
+                        packet: self.packets,
+                    },
+                    link: self.link,
+                    data: packet.data,
+                    wire_len: packet.header.len.max(packet.header.caplen),
+                })
+            }
+            Err(pcap::Error::TimeoutExpired) => Pull::Idle,
+            Err(error) => {
+                self.ended = true;
+                Pull::Failed(SourceError::Unreadable {
+                    name: self.name.clone(),
+                    what: format!("capture ended after {} packets: {}", self.packets, words(&error)),
+                    cure: "check that the interface is there and up, and start again".to_owned(),
+                })
+            }
+        }
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kernel_drops(&mut self) -> u64 {
+        if let Ok(now) = self.capture.stats() {
+            self.drops.see([now.dropped, now.if_dropped]);
+        }
+        self.drops.total
+    }
+}
+
+/// Drop counters of the kernel and of the card: 32 bits each, and they wrap.
+#[derive(Clone, Copy, Debug, Default)]
+struct Drops {
+    last: [u32; 2],
+    total: u64,
+}
+
+impl Drops {
+    fn see(&mut self, now: [u32; 2]) {
+        for (last, now) in self.last.iter_mut().zip(now) {
+            self.total += u64::from(now.wrapping_sub(*last));
+            *last = now;
+        }
+    }
+}
+
+#[cold]
+fn unopened(name: &str, error: &pcap::Error) -> SourceError {
+    let names = Device::list()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|device| device.name)
+        .collect::<Vec<_>>();
+    let program = std::env::current_exe().map_or_else(|_| "shadowtap".to_owned(), |path| path.display().to_string());
+    refusal(name, &words(error), &names, &program)
+}
+
+/// What libpcap's words mean, and what to do about it.
+fn refusal(name: &str, words: &str, names: &[String], program: &str) -> SourceError {
+    let says = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
+    let (what, cure) = if !names.is_empty() && !names.iter().any(|known| known == name) {
+        (
+            "there is no such interface".to_owned(),
+            format!("use one of {}", names.join(", ")),
+        )
+    } else if lacks_permission(words) {
+        let what = "this user may not capture".to_owned();
+        (
+            what,
+            format!(
+                "run as root, or once: sudo setcap cap_net_raw,cap_net_admin=eip {}",
+                quoted(program)
+            ),
+        )
+    } else if says(&["is not up", "is down", "went down"]) {
+        (
+            "the interface is down".to_owned(),
+            format!("bring it up: sudo ip link set {} up", quoted(name)),
+        )
+    } else {
+        (
+            format!("cannot capture: {words}"),
+            "see `shadowtap interfaces` for what can be captured".to_owned(),
+        )
+    };
+    SourceError::Unreadable {
+        name: name.to_owned(),
+        what,
+        cure,
+    }
+}
+
+/// Whether libpcap says that the user lacks a permission.
+fn lacks_permission(words: &str) -> bool {
+    ["ermission", "not permitted", "CAP_NET_RAW"]
+        .iter()
+        .any(|part| words.contains(part))
+}
+
+/// libpcap's own words, without those of its binding.
+pub(super) fn words(error: &pcap::Error) -> String {
+    match error {
+        pcap::Error::PcapError(words) if words.is_empty() => "libpcap gave no reason".to_owned(),
+        pcap::Error::PcapError(words) => words.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// For a shell.
+fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@".contains(&byte);
+    if word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_its_cure() {
+        let names = ["eth0".to_owned(), "lo".to_owned()];
+        for (name, words, expected) in [
+            (
+                "eth9",
+                "anything",
+                "eth9: there is no such interface; use one of eth0, lo",
+            ),
+            (
+                "eth0",
+                "socket: Operation not permitted",
+                "eth0: this user may not capture; run as root, or once: sudo setcap cap_net_raw,cap_net_admin=eip '/o p/s'",
+            ),
+            (
+                "lo",
+                "That device is not up",
+                "lo: the interface is down; bring it up: sudo ip link set lo up",
+            ),
+            (
+                "lo",
+                "odd",
+                "lo: cannot capture: odd; see `shadowtap interfaces` for what can be captured",
+            ),
+        ] {
+            assert_eq!(refusal(name, words, &names, "/o p/s").to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn counters_wrap() {
+        let mut drops = Drops::default();
+        drops.see([u32::MAX - 1, 5]);
+        drops.see([3, 7]);
+        assert_eq!(drops.total, u64::from(u32::MAX - 1) + 5 + 5 + 2);
+    }
+
+    #[test]
+    fn an_interface_that_is_not_there() {
+        let error = Live::open("no-such-interface0", 0, &Config::default(), &[])
+            .map(drop)
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("no-such-interface0: "), "{error}");
+    }
+
+    #[test]
+    fn configuration_refuses_what_it_does_not_know() {
+        let config = toml::from_str::<Config>("read_timeout_ms = 50").unwrap();
+        assert_eq!(
+            config,
+            Config {
+                read_timeout_ms: 50,
+                ..Config::default()
+            }
+        );
+        assert!(toml::from_str::<Config>("timeout = 50").is_err());
+    }
+}
