@@ -1,6 +1,7 @@
 //! Bytes in order, and the tower of layers that reads them.
 
 pub mod layer;
+pub mod reassembly;
 
 use crate::model::chunk::Chunk;
 use crate::stream::layer::{Env, Output, Step};
