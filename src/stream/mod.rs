@@ -15,6 +15,7 @@
 )]
 
 pub mod layer;
+pub mod reassembly;
 
 use crate::model::chunk::{Chunk, Data, Lane};
 use crate::model::flow::Why;
