@@ -6,8 +6,16 @@ pub mod source;
 
 pub mod stream;
 
+pub mod proto;
+
+pub mod policy;
+
 pub mod detect;
 
 pub mod sink;
 
 pub mod store;
+
+pub mod config;
+
+pub mod cli;

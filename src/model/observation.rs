@@ -3,7 +3,6 @@
 //! An observation may hold raw text; it cannot outlive the call that reads it.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use crate::model::flow::FlowInfo;
 use crate::model::mcp::{Auth, JsonRpc, McpTransport, Revision, Site};
@@ -35,11 +34,9 @@ pub enum Fact<'a> {
     Tls(Tls<'a>),
 }
 
-/// A DNS question, seen in a query or repeated in an answer.
+/// A DNS question, seen in a query or repeated in an answer. Who asks is the client of the flow.
 #[derive(Clone, Copy, Debug)]
 pub struct Dns<'a> {
-    /// Who asks.
-    pub client: IpAddr,
     /// The name, lower case, without the final dot; labels escaped as in a zone file.
     pub name: &'a str,
     /// Record type: `A`, `AAAA`, `HTTPS`, … or `TYPE65280`.
