@@ -19,7 +19,12 @@ pub struct Defect {
 impl Defect {
     /// Line of a byte offset within a text, from 1.
     pub fn line_of(text: &str, offset: usize) -> usize {
-        1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
+        1 + text
+            .as_bytes()
+            .iter()
+            .take(offset)
+            .filter(|byte| **byte == b'\n')
+            .count()
     }
 
     /// From a TOML error: its line, its message on one line, and the cure where the message tells one: the key that was
@@ -34,7 +39,12 @@ impl Defect {
                 (message, cure)
             }
         };
-        Self { file: file.into(), line, what, cure }
+        Self {
+            file: file.into(),
+            line,
+            what,
+            cure,
+        }
     }
 }
 
@@ -101,10 +111,19 @@ mod tests {
     #[test]
     fn names_file_line_and_cure() {
         for (text, message) in [
-            ("\nadress = 'x'", "a.toml:2: unknown key `adress`; did you mean `address`?"),
+            (
+                "\nadress = 'x'",
+                "a.toml:2: unknown key `adress`; did you mean `address`?",
+            ),
             ("\n\nPort = 1", "a.toml:3: unknown key `Port`; did you mean `port`?"),
-            ("colour = 1", "a.toml:1: unknown key `colour`; known here: address, expose, port, when, list"),
-            ("address = 1", "a.toml:1: invalid type: integer `1`, expected a string; put the value in quotes"),
+            (
+                "colour = 1",
+                "a.toml:1: unknown key `colour`; known here: address, expose, port, when, list",
+            ),
+            (
+                "address = 1",
+                "a.toml:1: invalid type: integer `1`, expected a string; put the value in quotes",
+            ),
             (
                 "expose = 'no'",
                 "a.toml:1: invalid type: string \"no\", expected a boolean; write true or false, without quotes",

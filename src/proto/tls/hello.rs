@@ -52,7 +52,9 @@ fn extension(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
 }
 
 fn server_name(data: &[u8]) -> Option<String> {
-    let Ok((_, TlsExtension::SNI(names))) = parse_tls_extension_sni_content(data) else { return None };
+    let Ok((_, TlsExtension::SNI(names))) = parse_tls_extension_sni_content(data) else {
+        return None;
+    };
     let (_, name) = names.into_iter().find(|(kind, _)| *kind == SNIType::HostName)?;
     host_name(name)
 }

@@ -22,7 +22,12 @@ use crate::proto::tls::record::{Kind, Progress, Records};
 use crate::stream::layer::{Env, Layer, Prefix, Probe, Protocol, Step, Up};
 
 /// The row of `proto::PROTOCOLS`.
-pub const PROTOCOL: Protocol = Protocol { name: "tls", transport: Transport::Tcp, probe, open };
+pub const PROTOCOL: Protocol = Protocol {
+    name: "tls",
+    transport: Transport::Tcp,
+    probe,
+    open,
+};
 
 fn probe(prefix: &Prefix<'_>) -> Probe {
     let [to_server, to_client] = prefix.bytes;
@@ -30,7 +35,11 @@ fn probe(prefix: &Prefix<'_>) -> Probe {
         .map(|(bytes, dir)| (record::kind(bytes, prefix.from_start), dir));
     for (kind, dir) in kinds {
         match kind {
-            Kind::ClientHello => return Probe::Yes { server: Some(dir.flip()) },
+            Kind::ClientHello => {
+                return Probe::Yes {
+                    server: Some(dir.flip()),
+                };
+            }
             Kind::ServerHello => return Probe::Yes { server: Some(dir) },
             Kind::Other | Kind::Protected | Kind::Short => {}
         }
@@ -44,7 +53,10 @@ fn probe(prefix: &Prefix<'_>) -> Probe {
 }
 
 fn open(env: &Env) -> Box<dyn Layer> {
-    Box::new(Tls { max_bytes: env.head_max_bytes, sides: Default::default() })
+    Box::new(Tls {
+        max_bytes: env.head_max_bytes,
+        sides: Default::default(),
+    })
 }
 
 /// Reads one connection until its ClientHello, in whichever direction that goes.
@@ -77,7 +89,13 @@ impl Layer for Tls {
             Progress::Answer | Progress::More => Step::Continue,
             Progress::Hello(body) => {
                 if let Some(hello) = Hello::parse(body) {
-                    up.fact(first, Fact::Tls(Said { sni: hello.sni.as_deref(), ech: hello.ech }));
+                    up.fact(
+                        first,
+                        Fact::Tls(Said {
+                            sni: hello.sni.as_deref(),
+                            ech: hello.ech,
+                        }),
+                    );
                 }
                 opaque
             }
@@ -88,15 +106,24 @@ impl Layer for Tls {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::arithmetic_side_effects)]
+    #![allow(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::arithmetic_side_effects
+    )]
 
     use proptest::prelude::*;
 
     use super::*;
     use crate::stream::layer::Output;
 
-    const ENV: Env =
-        Env { message_max_bytes: 1 << 20, head_max_bytes: 1 << 16, inflate_max_bytes: 1 << 20, protocols: &[] };
+    const ENV: Env = Env {
+        message_max_bytes: 1 << 20,
+        head_max_bytes: 1 << 16,
+        inflate_max_bytes: 1 << 20,
+        protocols: &[],
+    };
 
     fn extension(kind: u16, data: &[u8]) -> Vec<u8> {
         let length = u16::try_from(data.len()).unwrap();
@@ -106,7 +133,10 @@ mod tests {
     fn sni(name: &str) -> Vec<u8> {
         let length = u16::try_from(name.len()).unwrap();
         let entry = [&[0], &length.to_be_bytes()[..], name.as_bytes()].concat();
-        extension(0, &[&u16::try_from(entry.len()).unwrap().to_be_bytes(), &entry[..]].concat())
+        extension(
+            0,
+            &[&u16::try_from(entry.len()).unwrap().to_be_bytes(), &entry[..]].concat(),
+        )
     }
 
     /// A hello as browsers send it: grease at both ends, a key share of `share` bytes, and these extensions between.
@@ -155,8 +185,14 @@ mod tests {
         let mut layer = open(&ENV);
         let mut step = Step::Continue;
         for ((dir, data), packet) in chunks.into_iter().zip(1..) {
-            let at = Stamp { packet, ..Stamp::default() };
-            step = layer.push(Chunk { at, dir, lane: 0, data }, &mut Up::new(&ENV, &mut listener, &mut above));
+            let at = Stamp {
+                packet,
+                ..Stamp::default()
+            };
+            step = layer.push(
+                Chunk { at, dir, lane: 0, data },
+                &mut Up::new(&ENV, &mut listener, &mut above),
+            );
             if step != Step::Continue {
                 break;
             }
@@ -169,7 +205,11 @@ mod tests {
     }
 
     fn asked(to_server: &[u8], to_client: &[u8], from_start: bool) -> Probe {
-        probe(&Prefix { bytes: [to_server, to_client], from_start, ports: [40000, 8443] })
+        probe(&Prefix {
+            bytes: [to_server, to_client],
+            from_start,
+            ports: [40000, 8443],
+        })
     }
 
     const OPAQUE: Step = Step::Bypass(Why::Opaque);
@@ -187,12 +227,24 @@ mod tests {
             (vec![sni(&"a".repeat(64))], None, false),
             (vec![extension(0, &[])], None, false),
             (vec![extension(0, &[0, 9, 0, 0, 9, b'a'])], None, false),
-            (vec![extension(16, &[0, 200, 1]), sni("behind.malformed.alpn")], Some("behind.malformed.alpn"), false),
-            (vec![extension(0xfe0d, &[0, 0, 1, 0, 1]), sni("outer.test")], Some("outer.test"), true),
+            (
+                vec![extension(16, &[0, 200, 1]), sni("behind.malformed.alpn")],
+                Some("behind.malformed.alpn"),
+                false,
+            ),
+            (
+                vec![extension(0xfe0d, &[0, 0, 1, 0, 1]), sni("outer.test")],
+                Some("outer.test"),
+                true,
+            ),
             (vec![], None, false),
         ] {
             let wire = records(&hello(&extensions, 32), &[16_384]);
-            assert_eq!(read([sent(&wire)]), (vec![(1, name.map(str::to_owned), ech)], OPAQUE), "{name:?}");
+            assert_eq!(
+                read([sent(&wire)]),
+                (vec![(1, name.map(str::to_owned), ech)], OPAQUE),
+                "{name:?}"
+            );
         }
     }
 
@@ -200,7 +252,10 @@ mod tests {
     fn reads_a_hello_without_extensions() {
         let body = [&[3, 1][..], &[7; 32], &[0, 0, 2, 0, 47, 1, 0]].concat();
         let message = [&[1, 0, 0, u8::try_from(body.len()).unwrap()], &body[..]].concat();
-        assert_eq!(read([sent(&records(&message, &[4_096]))]), (vec![(1, None, false)], OPAQUE));
+        assert_eq!(
+            read([sent(&records(&message, &[4_096]))]),
+            (vec![(1, None, false)], OPAQUE)
+        );
     }
 
     #[test]
@@ -234,7 +289,10 @@ mod tests {
         let name = Some("mcp.example.test".to_owned());
         assert_eq!(read([server, server, sent(&wire)]), (vec![(3, name, false)], OPAQUE));
         let flood = [5; 1 << 16];
-        assert_eq!(read([server, (Direction::ToClient, Data::Bytes(&flood[..])), sent(&wire)]), (vec![], OPAQUE));
+        assert_eq!(
+            read([server, (Direction::ToClient, Data::Bytes(&flood[..])), sent(&wire)]),
+            (vec![], OPAQUE)
+        );
     }
 
     #[test]
@@ -243,8 +301,12 @@ mod tests {
         let answer = records(&[&[2, 0, 0, 70, 3, 3][..], &[5; 68]].concat(), &[16_384]);
         let data = [&[23, 3, 3, 0, 4, 1, 2, 3, 4][..], &[21, 3, 3, 0, 2, 1, 0], &[23, 3, 3]].concat();
         let not_data = [&[23, 3, 3, 0, 4, 1, 2, 3, 4][..], b"GET / HTTP/1.1"].concat();
-        let to_client = Probe::Yes { server: Some(Direction::ToClient) };
-        let to_server = Probe::Yes { server: Some(Direction::ToServer) };
+        let to_client = Probe::Yes {
+            server: Some(Direction::ToClient),
+        };
+        let to_server = Probe::Yes {
+            server: Some(Direction::ToServer),
+        };
         for (first, second, from_start, answers) in [
             (&wire[..], &b""[..], true, to_client),
             (b"", &wire, true, to_server),

@@ -40,12 +40,22 @@ pub(super) enum Kind {
 pub(super) fn kind(bytes: &[u8], from_start: bool) -> Kind {
     let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
         // What is missing is filled up with what would fit.
-        let length = if bytes.first() == Some(&CHANGE_CIPHER_SPEC) { 1 } else { 2 };
+        let length = if bytes.first() == Some(&CHANGE_CIPHER_SPEC) {
+            1
+        } else {
+            2
+        };
         let mut filled = [HANDSHAKE, 3, 3, 0, length];
         filled.iter_mut().zip(bytes).for_each(|(place, byte)| *place = *byte);
-        return if length_of(filled).is_some() { Kind::Short } else { Kind::Other };
+        return if length_of(filled).is_some() {
+            Kind::Short
+        } else {
+            Kind::Other
+        };
     };
-    let Some(length) = length_of(*header) else { return Kind::Other };
+    let Some(length) = length_of(*header) else {
+        return Kind::Other;
+    };
     let body = bytes.get(HEADER_LEN..).unwrap_or_default();
     match (header[0], body.first()) {
         (HANDSHAKE, None) => Kind::Short,
@@ -164,7 +174,11 @@ impl Records {
     fn answer(&mut self, bytes: usize, max_bytes: usize) -> Progress<'static> {
         self.message = Vec::new();
         self.answered = self.answered.saturating_add(bytes);
-        if self.answered > max_bytes { Progress::Refused } else { Progress::Answer }
+        if self.answered > max_bytes {
+            Progress::Refused
+        } else {
+            Progress::Answer
+        }
     }
 }
 
