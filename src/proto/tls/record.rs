@@ -127,10 +127,9 @@ impl Records {
         if self.answered > 0 {
             return self.answer(bytes.len(), max_bytes);
         }
-        if self.message.is_empty() && self.header.is_empty() && self.missing == 0 {
-            if let Some(body) = whole_hello(bytes).filter(|body| body.len() <= max_bytes) {
-                return Progress::Hello(body);
-            }
+        let untouched = self.message.is_empty() && self.header.is_empty() && self.missing == 0;
+        if untouched && let Some(body) = whole_hello(bytes).filter(|body| body.len() <= max_bytes) {
+            return Progress::Hello(body);
         }
         let mut rest = bytes;
         while !rest.is_empty() {
