@@ -6,9 +6,15 @@ pub mod source;
 
 pub mod packet;
 
+pub mod flow;
+
 pub mod stream;
 
+pub mod proto;
+
 pub mod mcp;
+
+pub mod policy;
 
 pub mod detect;
 
@@ -17,3 +23,7 @@ pub mod inventory;
 pub mod sink;
 
 pub mod store;
+
+pub mod config;
+
+pub mod cli;

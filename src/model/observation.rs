@@ -34,7 +34,7 @@ pub enum Fact<'a> {
     Tls(Tls<'a>),
 }
 
-/// A DNS question, seen in a query or repeated in an answer.
+/// A DNS question, seen in a query or repeated in an answer. Who asks is the client of the flow.
 #[derive(Clone, Copy, Debug)]
 pub struct Dns<'a> {
     /// The name, lower case, without the final dot; labels escaped as in a zone file.

@@ -1,0 +1,299 @@
+//! Finds, reads and parses the files of an operator: configuration, policy, privacy key.
+//!
+//! This is the only place that opens them. Every mistake is a [`Defect`] with file, line where there is one, and cure.
+//! Values are not checked here beyond their type; that is their component's business.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::model::defect::Defect;
+use crate::policy::Policy;
+
+/// Where the configuration is looked for without `--config`, in this order.
+const DEFAULT_FILES: [&str; 2] = ["shadowtap.toml", "/etc/shadowtap/shadowtap.toml"];
+/// Name of the policy beside the configuration.
+const POLICY_FILE: &str = "policy.toml";
+/// Shortest privacy key, in bytes: the output length of SHA-256 (RFC 2104, section 3).
+const KEY_MIN_BYTES: usize = 32;
+
+/// A configuration and where it came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// What the file says, or the defaults.
+    pub config: Config,
+    /// The file; `None` when there is none.
+    pub file: Option<PathBuf>,
+}
+
+impl Loaded {
+    /// Loads the given file, else the first default file that is there, else the defaults.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is wrong, with the cure.
+    pub fn load(given: Option<&Path>) -> Result<Self, Defect> {
+        Self::load_among(given, &DEFAULT_FILES.map(Path::new))
+    }
+
+    fn load_among(given: Option<&Path>, defaults: &[&Path]) -> Result<Self, Defect> {
+        let Some(file) = given.or_else(|| defaults.iter().copied().find(|file| file.exists())) else {
+            return Ok(Self::default());
+        };
+        let text = read(file)?;
+        let config = toml::from_str(&text).map_err(|error| {
+            Defect::from_toml(file, &text, &error, "`shadowtap check --print` shows the right form")
+        })?;
+        Ok(Self {
+            config,
+            file: Some(file.to_owned()),
+        })
+    }
+
+    /// The policy file: the given one, else the configured one, else `policy.toml` beside the configuration.
+    pub fn policy_file(&self, given: Option<&Path>) -> Option<PathBuf> {
+        if let Some(given) = given {
+            return Some(given.to_owned());
+        }
+        if let Some(configured) = &self.config.policy.path {
+            return Some(self.beside(configured));
+        }
+        self.file
+            .as_ref()
+            .map(|_| self.beside(Path::new(POLICY_FILE)))
+            .filter(|file| file.exists())
+    }
+
+    /// The organisation's key for keyed hashes; `None` when none is configured.
+    ///
+    /// # Errors
+    /// When the file cannot be read, may be read by others, or is too short.
+    pub fn privacy_key(&self) -> Result<Option<Vec<u8>>, Defect> {
+        self.config
+            .privacy
+            .key
+            .as_ref()
+            .map(|key| read_key(&self.beside(key)))
+            .transpose()
+    }
+
+    /// A path as the configuration means it: relative to the folder that the configuration is in.
+    fn beside(&self, path: &Path) -> PathBuf {
+        let folder = self.file.as_ref().and_then(|file| file.parent());
+        folder.map_or_else(|| path.to_owned(), |folder| folder.join(path))
+    }
+}
+
+impl Policy {
+    /// Reads a policy file. Stands here because `policy` opens no files.
+    ///
+    /// # Errors
+    /// The first mistake; [`Policy::parse`] gives all.
+    pub fn load(file: &Path) -> Result<Self, Defect> {
+        let parsed = Self::parse(file, &read(file)?);
+        parsed.map_err(|defects| {
+            defects
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| defect(file, "is wrong", "run `shadowtap check`"))
+        })
+    }
+}
+
+/// Reads a text file of the operator's.
+///
+/// # Errors
+/// When it is not there, may not be read, or is no text.
+pub fn read(file: &Path) -> Result<String, Defect> {
+    fs::read_to_string(file).map_err(|error| unreadable(file, &error))
+}
+
+fn read_key(file: &Path) -> Result<Vec<u8>, Defect> {
+    let key = fs::read(file).map_err(|error| unreadable(file, &error))?;
+    if let Some(mode) = open_to_others(file) {
+        let what = format!("a key that others may read (mode {mode:04o})");
+        return Err(defect(file, what, format!("run `chmod 600 {}`", file.display())));
+    }
+    let key = key.trim_ascii();
+    if key.len() < KEY_MIN_BYTES {
+        let what = format!("a key of {} bytes, and {KEY_MIN_BYTES} is the least", key.len());
+        return Err(defect(
+            file,
+            what,
+            format!("make one with `openssl rand -hex 32 > {}`", file.display()),
+        ));
+    }
+    Ok(key.to_owned())
+}
+
+/// The permissions of a file that others than its owner may use.
+#[cfg(unix)]
+fn open_to_others(file: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs::metadata(file).ok()?.permissions().mode() & 0o7777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+#[cfg(not(unix))]
+fn open_to_others(_file: &Path) -> Option<u32> {
+    None
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Defect {
+    let (what, cure) = match error.kind() {
+        io::ErrorKind::InvalidData => ("is not UTF-8", "save it as UTF-8 text"),
+        io::ErrorKind::IsADirectory => ("is a folder", "name the file in it"),
+        io::ErrorKind::NotFound => ("does not exist", "check the path, or leave it out to go without"),
+        io::ErrorKind::PermissionDenied => ("may not be read by this user", "change its owner or mode"),
+        _ => return defect(file, format!("cannot be read: {error}"), "check the path and the disk"),
+    };
+    defect(file, what, cure)
+}
+
+fn defect(file: &Path, what: impl Into<String>, cure: impl Into<String>) -> Defect {
+    Defect {
+        file: file.to_owned(),
+        line: None,
+        what: what.into(),
+        cure: cure.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn folder(files: &[(&str, &[u8])]) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
+        folder
+    }
+
+    /// The message without the folder's name.
+    fn told(folder: &TempDir, defect: &Defect) -> String {
+        defect.to_string().replace(&format!("{}/", folder.path().display()), "")
+    }
+
+    #[test]
+    fn every_mistake_has_file_line_and_cure() {
+        for (text, message) in [
+            (&b"[polcy]"[..], "c.toml:1: unknown key `polcy`; did you mean `policy`?"),
+            (
+                b"\n[policy]\n\npth = 'x'",
+                "c.toml:4: unknown key `pth`; did you mean `path`?",
+            ),
+            (b"[x]", "c.toml:1: unknown key `x`; known here: policy, privacy"),
+            (
+                b"[policy]\npath = 1",
+                "c.toml:2: invalid type: integer `1`, expected path string; put the value in quotes",
+            ),
+            (
+                b"policy = 1",
+                "c.toml:1: invalid type: integer `1`, expected struct Config; \
+                 `shadowtap check --print` shows the right form",
+            ),
+            (
+                b"[policy]\npath = 'a'\npath = 'b'",
+                "c.toml:3: duplicate key; `shadowtap check --print` shows the right form",
+            ),
+            (
+                b"[policy\n",
+                "c.toml:1: unclosed table, expected `]`; `shadowtap check --print` shows the right form",
+            ),
+            (b"\xff", "c.toml: is not UTF-8; save it as UTF-8 text"),
+        ] {
+            let folder = folder(&[("c.toml", text)]);
+            let defect = Loaded::load(Some(&folder.path().join("c.toml"))).unwrap_err();
+            assert_eq!(told(&folder, &defect), message);
+        }
+    }
+
+    #[test]
+    fn a_given_file_must_be_there() {
+        let folder = folder(&[]);
+        let missing = Loaded::load(Some(&folder.path().join("c.toml"))).unwrap_err();
+        assert_eq!(
+            told(&folder, &missing),
+            "c.toml: does not exist; check the path, or leave it out to go without"
+        );
+        let no_file = Loaded::load(Some(folder.path())).unwrap_err();
+        assert!(
+            no_file.to_string().ends_with(": is a folder; name the file in it"),
+            "{no_file}"
+        );
+    }
+
+    #[test]
+    fn the_first_default_file_counts_and_none_is_needed() {
+        let folder = folder(&[("a.toml", b"[policy]\npath = 'a'"), ("b.toml", b"[policy]\npath = 'b'")]);
+        let [a, b, none] = ["a.toml", "b.toml", "none.toml"].map(|name| folder.path().join(name));
+        let loaded = |given: Option<&Path>, defaults: &[&Path]| Loaded::load_among(given, defaults).unwrap();
+        assert_eq!(loaded(None, &[&none, &b, &a]).file.as_ref(), Some(&b));
+        assert_eq!(loaded(None, &[&a, &b]).config.policy.path, Some("a".into()));
+        assert_eq!(loaded(Some(&b), &[&a]).file, Some(b));
+        assert_eq!(loaded(None, &[&none]), Loaded::default());
+    }
+
+    #[test]
+    fn the_policy_is_given_or_configured_or_beside() {
+        let folder = folder(&[
+            ("c.toml", b""),
+            ("set.toml", b"[policy]\npath = 'sub/p.toml'"),
+            ("policy.toml", b""),
+        ]);
+        let at = |name: &str| folder.path().join(name);
+        let beside = Loaded::load(Some(&at("c.toml"))).unwrap();
+        let set = Loaded::load(Some(&at("set.toml"))).unwrap();
+        assert_eq!(beside.policy_file(None), Some(at("policy.toml")));
+        assert_eq!(set.policy_file(None), Some(at("sub/p.toml")));
+        assert_eq!(set.policy_file(Some(Path::new("x.toml"))), Some("x.toml".into()));
+        assert_eq!(Loaded::default().policy_file(None), None);
+        fs::remove_file(at("policy.toml")).unwrap();
+        assert_eq!(beside.policy_file(None), None);
+    }
+
+    #[test]
+    fn a_policy_is_loaded_with_its_first_mistake() {
+        let folder = folder(&[
+            ("good.toml", b"[[approve]]\nport = 1"),
+            ("bad.toml", b"\n[[approve]]\n[[approve]]\n"),
+        ]);
+        assert!(Policy::load(&folder.path().join("good.toml")).is_ok());
+        let defect = Policy::load(&folder.path().join("bad.toml")).unwrap_err();
+        assert!(
+            told(&folder, &defect).starts_with("bad.toml:2: approve #1 would cover every server; "),
+            "{defect}"
+        );
+        assert!(Policy::load(&folder.path().join("none.toml")).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_privacy_key_is_long_and_nobody_elses() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = folder(&[("c.toml", b"[privacy]\nkey = 'privacy.key'")]);
+        let loaded = Loaded::load(Some(&folder.path().join("c.toml"))).unwrap();
+        let key = folder.path().join("privacy.key");
+        let chmod = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+
+        assert!(told(&folder, &loaded.privacy_key().unwrap_err()).starts_with("privacy.key: does not exist; "));
+        fs::write(&key, [&[b'k'; 31][..], b"\n"].concat()).unwrap();
+        chmod(0o600);
+        assert_eq!(
+            told(&folder, &loaded.privacy_key().unwrap_err()),
+            "privacy.key: a key of 31 bytes, and 32 is the least; make one with `openssl rand -hex 32 > privacy.key`"
+        );
+        fs::write(&key, [&[b'k'; 32][..], b"\n"].concat()).unwrap();
+        assert_eq!(loaded.privacy_key(), Ok(Some(vec![b'k'; 32])));
+        chmod(0o640);
+        assert_eq!(
+            told(&folder, &loaded.privacy_key().unwrap_err()),
+            "privacy.key: a key that others may read (mode 0640); run `chmod 600 privacy.key`"
+        );
+        assert_eq!(Loaded::default().privacy_key(), Ok(None));
+    }
+}

@@ -1,0 +1,122 @@
+//! The configuration: one TOML file, every key with a default, so that no file is needed.
+//!
+//! [`Config`] only composes the sections; each lives next to the component that it configures. To add one, add a field
+//! here and, for `shadowtap check --print`, a row per key to [`COMMENTS`]. What the values mean is checked where they
+//! are used; `load.rs` finds, reads and parses files and names file, line and cure of every mistake.
+
+pub mod load;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy;
+
+/// What a configuration file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Home networks and approvals.
+    pub policy: policy::Config,
+    /// How values are kept apart without being kept.
+    pub privacy: Privacy,
+}
+
+/// The section `[privacy]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Privacy {
+    /// File with the organisation's key for HMAC-SHA-256; a relative path starts at the configuration's folder.
+    pub key: Option<PathBuf>,
+}
+
+/// Comments of the keys, in the order in which keys that are not set are shown.
+const COMMENTS: &[(&str, &str, &str)] = &[
+    (
+        "policy",
+        "path",
+        "Policy file with home networks and approvals. Without it: policy.toml beside this file, if there is one.",
+    ),
+    (
+        "privacy",
+        "key",
+        "File (mode 0600, 32 bytes or more) with the key by which the same secret is recognised in two places. \
+         Without it: a random key for each run.",
+    ),
+];
+
+impl Config {
+    /// The effective configuration as a TOML file with comments. Keys that are not set stand in comments.
+    pub fn render(&self) -> String {
+        // Sections are plain structs with string keys; they always serialise (held by a test).
+        let text = toml::to_string(self).unwrap_or_default();
+        let set = toml::Table::try_from(self).unwrap_or_default();
+        let is_set = |section: &str, key: &str| set.get(section).is_some_and(|table| table.get(key).is_some());
+        let mut out = String::new();
+        let mut section = "";
+        for line in text.lines() {
+            let header = line.strip_prefix('[').and_then(|line| line.strip_suffix(']'));
+            let key = line.split_once(" = ").map(|(key, _)| key);
+            for (_, _, comment) in COMMENTS.iter().filter(|row| (row.0, Some(row.1)) == (section, key)) {
+                out.extend(["# ", comment, "\n"]);
+            }
+            out.extend([line, "\n"]);
+            if let Some(header) = header {
+                section = header;
+                for (_, key, comment) in COMMENTS
+                    .iter()
+                    .filter(|row| row.0 == section && !is_set(section, row.1))
+                {
+                    // Writing to a String cannot fail.
+                    let _ = writeln!(out, "# {comment}\n# {key} is not set");
+                }
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renders_with_comments_what_parses_to_the_same() {
+        let set = Config {
+            policy: policy::Config {
+                path: Some("p.toml".into()),
+            },
+            privacy: Privacy {
+                key: Some("/etc/shadowtap/privacy.key".into()),
+            },
+        };
+        for config in [Config::default(), set.clone()] {
+            assert_eq!(toml::from_str::<Config>(&config.render()).unwrap(), config);
+        }
+        let text = set.render();
+        let at = text.find("path = \"p.toml\"\n").unwrap();
+        assert!(text[..at].ends_with("if there is one.\n"), "{text}");
+        assert!(!text.contains("not set"));
+    }
+
+    #[test]
+    fn shows_keys_that_are_not_set() {
+        let text = Config::default().render();
+        assert!(text.contains("[policy]\n# Policy file"), "{text}");
+        assert!(text.contains("\n# path is not set\n"), "{text}");
+        assert!(text.contains("\n# key is not set\n"), "{text}");
+    }
+
+    /// A comment of a key that is no longer there would mislead.
+    #[test]
+    fn every_comment_belongs_to_a_key() {
+        for (section, key, _) in COMMENTS {
+            let error = toml::from_str::<Config>(&format!("[{section}]\n{key} = []")).unwrap_err();
+            assert!(
+                !error.message().starts_with("unknown field"),
+                "{section}.{key}: {error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! DNS over UDP: RFC 1035, multicast DNS (RFC 6762) and LLMNR (RFC 4795). One chunk is one datagram.
+//!
+//! Only the question is read, from queries and from the answers that repeat it; resource records are looked at by the
+//! probe alone. Messages are parsed with the crate `domain`: its names only follow compression pointers that lead
+//! backwards, at most 255 of them, and stop at 255 octets, so the work on hostile input is bounded; the property tests
+//! below hold it to that. Ports are a hint: on the ports of DNS a header and one question are enough, elsewhere the
+//! whole datagram has to be a plain message, to the last byte.
+//!
+//! Does not do DNS over TCP, TLS, HTTPS or QUIC, and does not join questions with the addresses in the answers.
+//! A gap cannot happen here: a lost datagram is a message that never was.
+
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hasher as _};
+
+use domain::base::iana::{Class, Opcode, Rtype};
+use domain::base::name::{Label, ParsedName};
+use domain::base::{Header, Message, Question};
+
+use crate::model::chunk::{Chunk, Data};
+use crate::model::net::{Direction, Transport};
+use crate::model::observation::{Dns as Asked, Fact};
+use crate::model::stamp::Stamp;
+use crate::stream::layer::{Env, Layer, Prefix, Probe, Protocol, Step, Up};
+
+/// The row of `proto::PROTOCOLS`.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "dns",
+    transport: Transport::Udp,
+    probe,
+    open,
+};
+
+/// Questions that are read from one message. Resolvers ask one; multicast DNS asks about a dozen at once.
+const QUESTIONS_MAX: usize = 16;
+/// Resource records that the probe walks through outside the ports of DNS.
+const RECORDS_MAX: usize = 256;
+/// Messages per direction that a repeat is compared with: two questions in parallel (A, AAAA), on two taps.
+const RECENT_MESSAGES: usize = 4;
+/// A message with id 0 (all multicast DNS) is a repeat only this soon, because the id tells nothing. Nanoseconds.
+const MIRROR_NANOS: u64 = 50_000_000;
+
+const HEADER_LEN: usize = 12;
+const DNS: u16 = 53;
+const LLMNR: u16 = 5355;
+const MDNS: u16 = 5353;
+
+fn probe(prefix: &Prefix<'_>) -> Probe {
+    let [to_server, to_client] = prefix.bytes;
+    if to_server.is_empty() && to_client.is_empty() {
+        return Probe::More;
+    }
+    for (datagram, dir) in [(to_server, Direction::ToServer), (to_client, Direction::ToClient)] {
+        let Ok(message) = Message::from_slice(datagram) else {
+            continue;
+        };
+        let known_port = prefix.ports.iter().any(|port| matches!(*port, DNS | LLMNR | MDNS));
+        if !(if known_port {
+            looks_like_dns(message, prefix.ports)
+        } else {
+            is_plain_dns(message)
+        }) {
+            continue;
+        }
+        let server = if prefix.ports == [MDNS, MDNS] {
+            // Everybody asks and answers on the same port; whoever sent first stays the client.
+            None
+        } else if message.header().qr() {
+            Some(dir)
+        } else {
+            Some(dir.flip())
+        };
+        return Probe::Yes { server };
+    }
+    Probe::No
+}
+
+/// On a port of DNS: a header with a known opcode, and a first question (of a multicast answer: a first record).
+fn looks_like_dns(message: &Message<[u8]>, ports: [u16; 2]) -> bool {
+    if !known_opcode(message.header()) || usize::from(message.header_counts().qdcount()) > QUESTIONS_MAX {
+        return false;
+    }
+    match message.question().next() {
+        Some(Ok(question)) => ports.contains(&MDNS) || question.qclass() != Class::from_int(0),
+        Some(Err(_)) => false,
+        None => {
+            ports.contains(&MDNS)
+                && message.header().qr()
+                && message
+                    .answer()
+                    .ok()
+                    .and_then(|mut records| records.next())
+                    .is_some_and(|record| record.is_ok())
+        }
+    }
+}
+
+/// Elsewhere: one printable Internet question, every record in place, and not one byte more.
+fn is_plain_dns(message: &Message<[u8]>) -> bool {
+    let (header, counts) = (message.header(), message.header_counts());
+    let (answers, authorities) = (counts.ancount(), counts.nscount());
+    let query_has_answer =
+        !header.qr() && (answers > 0 || authorities > 0 || header.aa() || header.rcode().to_int() > 0);
+    if header.opcode() != Opcode::QUERY || header.z() || counts.qdcount() != 1 || query_has_answer {
+        return false;
+    }
+    let Some(Ok(question)) = message.question().next() else {
+        return false;
+    };
+    let printable = |label: &Label| label.iter().all(|byte| byte.is_ascii_graphic());
+    let name = question.qname();
+    matches!(question.qclass(), Class::IN | Class::ANY)
+        && !name.is_root()
+        && name.iter().all(printable)
+        && end_of_records(message) == Some(message.as_slice().len())
+}
+
+/// Offset behind the last record; `None` when a record is malformed or there are too many.
+fn end_of_records(message: &Message<[u8]>) -> Option<usize> {
+    let mut section = message.answer().ok()?;
+    let mut records = 0_usize;
+    loop {
+        for record in section.by_ref() {
+            record.ok()?;
+            records = records.saturating_add(1);
+            if records > RECORDS_MAX {
+                return None;
+            }
+        }
+        let end = section.pos();
+        match section.next_section().ok()? {
+            Some(next) => section = next,
+            None => return Some(end),
+        }
+    }
+}
+
+/// RFC 1035 to RFC 8490: 0 query, 1 inverse query, 2 status, 4 notify, 5 update.
+fn known_opcode(header: Header) -> bool {
+    matches!(header.opcode().to_int(), 0..=2 | 4 | 5)
+}
+
+fn open(_env: &Env) -> Box<dyn Layer> {
+    Box::new(Dns::default())
+}
+
+/// Reads one flow of datagrams.
+#[derive(Default)]
+struct Dns {
+    /// Latest messages per direction, indexed by [`Direction::index`], newest first.
+    recent: [[Option<Recent>; RECENT_MESSAGES]; 2],
+    name: String,
+    kind: String,
+}
+
+/// What a repeat is known by.
+#[derive(Clone, Copy)]
+struct Recent {
+    id: u16,
+    answer: bool,
+    questions: u64,
+    at: Stamp,
+}
+
+impl Layer for Dns {
+    fn push(&mut self, chunk: Chunk<'_>, up: &mut Up<'_>) -> Step {
+        let Data::Bytes(datagram) = chunk.data else {
+            return Step::Continue;
+        };
+        let Ok(message) = Message::from_slice(datagram) else {
+            return Step::Desync;
+        };
+        if !known_opcode(message.header()) {
+            return Step::Desync;
+        }
+        if !self.is_repeat(message, chunk.at, chunk.dir) {
+            for question in message.question().take(QUESTIONS_MAX) {
+                let Ok(question) = question else { break };
+                self.tell(question, message.header().qr(), chunk.at, up);
+            }
+        }
+        Step::Continue
+    }
+}
+
+impl Dns {
+    /// Whether the message is a retransmission or the second copy from a mirror port; remembers it.
+    fn is_repeat(&mut self, message: &Message<[u8]>, at: Stamp, dir: Direction) -> bool {
+        let mut questions = message.question();
+        questions.by_ref().take(QUESTIONS_MAX).for_each(drop);
+        let mut hash = DefaultHasher::new();
+        hash.write(message.as_slice().get(HEADER_LEN..questions.pos()).unwrap_or_default());
+        let now = Recent {
+            id: message.header().id(),
+            answer: message.header().qr(),
+            questions: hash.finish(),
+            at,
+        };
+
+        let [to_server, to_client] = &mut self.recent;
+        let recent = match dir {
+            Direction::ToServer => to_server,
+            Direction::ToClient => to_client,
+        };
+        let repeat = recent.iter().flatten().any(|earlier| now.repeats(earlier));
+        if !repeat {
+            recent.rotate_right(1);
+            recent[0] = Some(now);
+        }
+        repeat
+    }
+
+    fn tell(&mut self, question: Question<ParsedName<&[u8]>>, answer: bool, at: Stamp, up: &mut Up<'_>) {
+        write_name(&mut self.name, question.qname());
+        if self.name.is_empty() {
+            return;
+        }
+        let kind = write_kind(&mut self.kind, question.qtype());
+        up.fact(
+            at,
+            Fact::Dns(Asked {
+                name: &self.name,
+                kind,
+                answer,
+            }),
+        );
+    }
+}
+
+impl Recent {
+    fn repeats(&self, earlier: &Self) -> bool {
+        (self.id, self.answer, self.questions) == (earlier.id, earlier.answer, earlier.questions)
+            && (self.id != 0 || self.at.time.since(earlier.at.time) <= MIRROR_NANOS)
+    }
+}
+
+/// Lower case, without the final dot, escaped as in a zone file (RFC 1035, section 5.1; RFC 4343, section 2.1).
+fn write_name(out: &mut String, name: &ParsedName<&[u8]>) {
+    out.clear();
+    for label in name.iter().filter(|label| !label.is_root()) {
+        if !out.is_empty() {
+            out.push('.');
+        }
+        for byte in label.iter() {
+            match byte {
+                b'.' | b'\\' | b'"' | b'(' | b')' | b';' => {
+                    out.push('\\');
+                    out.push(char::from(byte));
+                }
+                b'!'..=b'~' => out.push(char::from(byte.to_ascii_lowercase())),
+                _ => {
+                    // Writing to a String cannot fail.
+                    let _ = write!(out, "\\{byte:03}");
+                }
+            }
+        }
+    }
+}
+
+/// The mnemonic, or `TYPE` and the number (RFC 3597, section 5).
+fn write_kind(scratch: &mut String, kind: Rtype) -> &str {
+    if let Some(mnemonic) = kind.to_mnemonic_str() {
+        return mnemonic;
+    }
+    scratch.clear();
+    // Writing to a String cannot fail.
+    let _ = write!(scratch, "TYPE{}", kind.to_int());
+    scratch
+}
+
+#[cfg(test)]
+mod tests;
