@@ -12,7 +12,7 @@ use crate::model::observation::Offer;
 use crate::model::server::{Audience, Mark, Messages, Peer};
 use crate::model::stamp::{Span, Stamp};
 
-/// A value with the moment it was said at: the earliest or the latest one counts.
+/// A value with the moment it was said at: the earliest counts.
 pub(super) type Said<T> = Option<(Stamp, T)>;
 
 /// See the module.
@@ -30,8 +30,8 @@ pub(super) struct Account {
     pub(super) accepted: u64,
     pub(super) messages: Messages,
     pub(super) identities: BTreeMap<(String, String), Span>,
-    /// Latest.
-    pub(super) instructions: Said<[u8; 32]>,
+    /// By hash, with the earliest evidence.
+    pub(super) instructions: BTreeMap<[u8; 32], (Span, Mark)>,
     pub(super) revisions: BTreeSet<Revision>,
     /// Strongest on an answered request.
     pub(super) auth: Option<Auth>,
@@ -114,7 +114,10 @@ impl Account {
             *mine += its
         });
         merge(&mut self.identities, other.identities, Span::join);
-        latest(&mut self.instructions, other.instructions);
+        merge(&mut self.instructions, other.instructions, |mine, its| {
+            mine.0.join(its.0);
+            mine.1 = mine.1.min(its.1);
+        });
         self.revisions.extend(other.revisions);
         self.auth = self.auth.max(other.auth);
         merge(&mut self.tools, other.tools, |mine, its| {
@@ -197,11 +200,6 @@ pub(super) fn join_span(mine: &mut Option<Span>, its: Option<Span>) {
 /// Keeps what was said first; ties by value.
 pub(super) fn earliest<T: Ord>(mine: &mut Said<T>, its: Said<T>) {
     *mine = first_of(mine.take(), its);
-}
-
-/// Keeps what was said last; ties by value.
-pub(super) fn latest<T: Ord>(mine: &mut Said<T>, its: Said<T>) {
-    *mine = mine.take().max(its);
 }
 
 /// Union of two maps; what both have is joined.

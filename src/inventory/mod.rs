@@ -88,6 +88,7 @@ impl Inventory {
             .by_method
             .retain(|name, _| crate::mcp::method::find(name).is_some() || admission.admit(Class::Method, &(key, name)));
         keep(&mut account.identities, Class::Identity, key, admission);
+        keep(&mut account.instructions, Class::Identity, key, admission);
         keep(&mut account.peers, Class::Peer, key, admission);
         keep(&mut account.clients, Class::Client, key, admission);
         keep(&mut account.pages, Class::Listing, key, admission);

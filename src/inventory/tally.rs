@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::inventory::account::{
-    Account, ClientSeen, PageKey, PageSeen, SessionSeen, ToolSeen, earliest, first_of, latest,
+    Account, ClientSeen, PageKey, PageSeen, SessionSeen, ToolSeen, earliest, first_of,
 };
 use crate::mcp::method;
 use crate::model::finding::{Finding, FindingKey, SiteKey};

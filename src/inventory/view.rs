@@ -173,6 +173,12 @@ fn server(group: &Group) -> Server {
         transports.push(McpTransport::StreamableHttp);
     }
     let listings = listings(&account.pages);
+    let mut instructions: Vec<Definition> = account
+        .instructions
+        .iter()
+        .map(|(sha256, (seen, mark))| Definition { sha256: *sha256, definition: "".into(), seen: *seen, mark: *mark })
+        .collect();
+    instructions.sort_by_key(|text| (text.seen.last, text.seen.first, text.sha256));
     let count = |wanted: Offer| account.offers.iter().filter(|(offer, _)| *offer == wanted).count() as u64;
     Server {
         id: server_id(key),
@@ -186,7 +192,7 @@ fn server(group: &Group) -> Server {
         confidence: 1.0,
         server_name: latest.map(|((name, _), _)| name.clone()),
         server_version: latest.map(|((_, version), _)| version.clone()),
-        instructions_sha256: account.instructions.map(|(_, hash)| hash),
+        instructions_sha256: instructions.last().map(|text| text.sha256),
         protocol_versions: account.revisions.iter().copied().collect::<Vec<Revision>>(),
         tools: tools(&account.tools, &listings),
         resources: count(Offer::Resource),
@@ -199,6 +205,7 @@ fn server(group: &Group) -> Server {
         clients: account.peers.keys().copied().collect(),
         messages: account.messages.clone(),
         identities,
+        instructions,
         peers: peers(account),
         listings,
     }

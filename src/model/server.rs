@@ -29,6 +29,13 @@ pub struct View {
     pub findings: Vec<Reported>,
 }
 
+impl View {
+    /// The moment at which the view is judged: its last packet.
+    pub fn now(&self) -> Timestamp {
+        self.capture.seen.map_or(Timestamp::MIN, |(_, last)| last)
+    }
+}
+
 /// What was captured.
 #[derive(Clone, Debug, Default)]
 pub struct Capture {
@@ -133,6 +140,8 @@ pub struct Server {
     pub messages: Messages,
     /// Names and versions it gave itself, oldest first.
     pub identities: Vec<Identity>,
+    /// Instructions it gave, without their text, the latest last.
+    pub instructions: Vec<Definition>,
     /// Who talked to it, and what each peer's exchanges prove.
     pub peers: BTreeMap<IpAddr, Peer>,
     /// Distinct complete tool listings, by audience and first appearance.

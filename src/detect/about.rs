@@ -1,0 +1,61 @@
+//! How a finding about a server starts: site, evidence and span taken from its record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Severity, SiteKey};
+use crate::model::server::{Mark, Server};
+use crate::model::stamp::Span;
+
+/// A finding about a server as a whole: its evidence is the first packet of the first exchange.
+pub(super) fn server(kind: Kind, server: &Server, severity: Severity, title: String) -> Finding {
+    let first = server.peers.values().filter_map(|peer| peer.answered.or(peer.cleartext)).min();
+    let mut finding = marked(kind, server, severity, title, first);
+    finding.seen = server.seen;
+    if let Some(mark) = first {
+        finding.seen.first = mark.at;
+    }
+    finding
+}
+
+/// A finding about a server that rests on one moment.
+pub(super) fn marked(kind: Kind, server: &Server, severity: Severity, title: String, mark: Option<Mark>) -> Finding {
+    Finding {
+        key: FindingKey {
+            kind,
+            rule: Arc::from(kind.word()),
+            site: Some(site(server)),
+            client: None,
+            tool: None,
+            direction: None,
+            place: None,
+            subject: None,
+        },
+        severity,
+        confidence: server.confidence,
+        title,
+        references: Vec::new(),
+        count: 1,
+        seen: mark.map_or(server.seen, |mark| Span::at(mark.at)),
+        evidence: Evidence {
+            sample: None,
+            session: mark.and_then(|mark| mark.session),
+            flow: mark.map(|mark| mark.flow),
+        },
+        detail: BTreeMap::from([("name".to_owned(), server_name(server))]),
+    }
+}
+
+/// The site of a server's record.
+pub(super) fn site(server: &Server) -> SiteKey {
+    SiteKey { endpoint: server.endpoint, hostname: server.hostname.clone(), path: server.path.clone() }
+}
+
+/// What people call it: its own name, else its host name, else its address.
+pub(super) fn server_name(server: &Server) -> String {
+    match (&server.server_name, &server.hostname) {
+        (Some(name), _) if !name.is_empty() => name.clone(),
+        (_, Some(hostname)) => hostname.to_string(),
+        _ => server.endpoint.to_string(),
+    }
+}
