@@ -1,5 +1,10 @@
 //! Observations and records → findings.
 
+pub mod lookups;
+pub mod redact;
+pub mod secrets;
+pub mod signature;
+
 use crate::model::finding::Finding;
 use crate::model::observation::Observation;
 use crate::model::server::{Lookup, Server, View};

@@ -1,0 +1,3 @@
+//! Messages → observations.
+
+pub mod walk;
