@@ -5,7 +5,7 @@
 //! audience. A change is graded by what it brings: suspicious text, a parameter that asks for secrets or for the
 //! conversation, or weaker annotations make it high; a new server version announces it and makes it low.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 

@@ -1,5 +1,16 @@
 //! Observations and records → findings.
 
+mod about;
+pub mod drift;
+pub mod exposure;
+pub mod lookups;
+pub mod panel;
+pub mod presence;
+pub mod redact;
+pub mod secrets;
+pub mod signature;
+pub mod suspicion;
+
 use crate::model::finding::Finding;
 use crate::model::observation::Observation;
 use crate::model::server::{Lookup, Server, View};
@@ -57,3 +68,10 @@ pub struct Findings {
     /// Names that a signature knows.
     pub lookups: Vec<Lookup>,
 }
+
+/// Every detector, in the order in which they run.
+pub const DETECTORS: &[panel::Row] = &[
+    panel::Row { name: "presence", build: presence::Presence::build },
+    panel::Row { name: "exposure", build: exposure::Exposure::build },
+    panel::Row { name: "drift", build: drift::Drift::build },
+];

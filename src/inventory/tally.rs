@@ -182,10 +182,11 @@ impl Account {
         }
         if let Some(text) = &mcp.instructions {
             use sha2::Digest as _;
-            latest(
-                &mut self.instructions,
-                Some((seen.at, sha2::Sha256::digest(text.as_bytes()).into())),
-            );
+            let (span, mark) = (Span::at(seen.at), mark(seen, mcp));
+            let hash = sha2::Sha256::digest(text.as_bytes()).into();
+            let known = self.instructions.entry(hash).or_insert((span, mark));
+            known.0.join(span);
+            known.1 = known.1.min(mark);
         }
         self.revisions.extend(mcp.revision);
         self.offers.extend(mcp.offers.iter().copied());

@@ -24,5 +24,6 @@ pub mod scan;
 pub mod shape;
 pub mod site;
 pub mod tools;
+pub mod walk;
 
 pub use reader::Reader;

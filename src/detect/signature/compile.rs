@@ -1,0 +1,385 @@
+//! Rules as written → rules that run.
+//!
+//! Load order: built-in, then the files of each directory in name order; a later rule with the same id replaces the
+//! earlier one, `enabled = false` switches it off. One bad rule rejects the whole load, so that a reload keeps the last
+//! good set.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use regex::bytes::RegexBuilder;
+
+use super::checks::Check;
+use super::file::{self, AnyRule, Example, Placed};
+use super::names::{NameRule, Named, Names};
+use super::secrets::{Class, Find, Place, SampleForm, SecretRule, Secrets};
+use crate::model::defect::Defect;
+use crate::model::finding::{Kind, Severity};
+
+/// Files that are compiled in.
+const BUILTIN: [(&str, &str); 5] = [
+    ("signatures/endpoints.toml", include_str!("../../../signatures/endpoints.toml")),
+    ("signatures/gateways.toml", include_str!("../../../signatures/gateways.toml")),
+    ("signatures/poisoning.toml", include_str!("../../../signatures/poisoning.toml")),
+    ("signatures/registries.toml", include_str!("../../../signatures/registries.toml")),
+    ("signatures/secrets.toml", include_str!("../../../signatures/secrets.toml")),
+];
+/// Compiled size of one expression.
+const MAX_PATTERN_BYTES: usize = 1024 * 1024;
+/// Widest window around an anchor.
+const MAX_WINDOW_BYTES: usize = 64 * 1024;
+
+/// Wording or characters that steer a model. The poisoning detector compiles these.
+#[derive(Clone, Debug)]
+pub struct PoisonRule {
+    /// Id.
+    pub id: Arc<str>,
+    /// What it shows.
+    pub title: String,
+    /// Only the best rule of a group counts.
+    pub group: String,
+    /// Points out of 100.
+    pub weight: u8,
+    /// Language, or `any`.
+    pub lang: String,
+    /// Where it applies; empty is everywhere.
+    pub scope: Vec<String>,
+    /// Expression over text.
+    pub pattern: String,
+    /// References.
+    pub references: Vec<String>,
+}
+
+/// All signatures in force.
+#[derive(Debug)]
+pub struct Signatures {
+    /// Names of registries, servers, gateways, tunnels.
+    pub names: Names,
+    /// Credentials and personal data.
+    pub secrets: Secrets,
+    /// Wording that steers a model.
+    pub poison: Vec<PoisonRule>,
+    pub(super) examples: Vec<RuleExamples>,
+}
+
+/// Examples of one rule, for `signatures check`.
+#[derive(Debug)]
+pub(super) struct RuleExamples {
+    pub(super) id: String,
+    pub(super) source: Source,
+    pub(super) examples: Vec<Example>,
+}
+
+/// Where a rule stands.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) file: Arc<Path>,
+    pub(super) line: usize,
+}
+
+impl Source {
+    pub(super) fn defect(&self, what: String, cure: &str) -> Defect {
+        Defect { file: self.file.to_path_buf(), line: Some(self.line), what, cure: cure.to_owned() }
+    }
+}
+
+impl Signatures {
+    /// The signatures that are compiled in.
+    ///
+    /// # Panics
+    /// Never in a released program: a test holds that the files compile.
+    pub fn builtin() -> Self {
+        Self::load(&[]).unwrap_or_else(|defects| panic!("built-in signatures: {}", defects[0]))
+    }
+
+    /// Built-in signatures with the `*.toml` files of some directories on top, each in name order.
+    ///
+    /// # Errors
+    /// Every mistake that was found.
+    pub fn load(dirs: &[PathBuf]) -> Result<Self, Vec<Defect>> {
+        let mut set = Set::default();
+        for (name, text) in BUILTIN {
+            set.add(Path::new(name), text);
+        }
+        for dir in dirs {
+            for file in set.files_of(dir) {
+                match std::fs::read_to_string(&file) {
+                    Ok(text) => set.add(&file, &text),
+                    Err(error) => set.unreadable(&file, &error),
+                }
+            }
+        }
+        set.compile(dirs.is_empty())
+    }
+}
+
+/// Rules while they are collected.
+#[derive(Default)]
+struct Set {
+    /// In order of first appearance.
+    rules: Vec<(Source, AnyRule)>,
+    /// Index of each id.
+    known: std::collections::HashMap<String, usize>,
+    stop: Vec<String>,
+    defects: Vec<Defect>,
+}
+
+impl Set {
+    fn unreadable(&mut self, file: &Path, error: &std::io::Error) {
+        let cure = "check the path and its permissions".to_owned();
+        self.defects.push(Defect { file: file.to_owned(), line: None, what: error.to_string(), cure });
+    }
+
+    fn files_of(&mut self, dir: &Path) -> Vec<PathBuf> {
+        let entries = match std::fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) => {
+                self.unreadable(dir, &error);
+                return Vec::new();
+            }
+        };
+        let mut files: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|ending| ending == "toml") && !path.is_dir())
+            .collect();
+        files.sort();
+        files
+    }
+
+    fn add(&mut self, file: &Path, text: &str) {
+        let rules = match file::parse(file, text) {
+            Ok(rules) => rules,
+            Err(defect) => return self.defects.push(defect),
+        };
+        let file: Arc<Path> = file.into();
+        self.stop.extend(rules.stop.into_iter().map(|fragment| fragment.to_ascii_lowercase()));
+        for Placed { line, rule } in rules.rules {
+            let source = Source { file: file.clone(), line };
+            match self.known.get(rule.id()) {
+                Some(&at) if *self.rules[at].0.file == *file => {
+                    let what = format!("rule {} stands there twice", rule.id());
+                    self.defects.push(source.defect(what, "give each rule an id of its own"));
+                }
+                Some(&at) => self.rules[at] = (source, rule),
+                None => {
+                    self.known.insert(rule.id().to_owned(), self.rules.len());
+                    self.rules.push((source, rule));
+                }
+            }
+        }
+    }
+
+    /// `trusted`: only built-in files, whose poisoning expressions a test compiles.
+    fn compile(mut self, trusted: bool) -> Result<Signatures, Vec<Defect>> {
+        let (mut named, mut secrets, mut poison, mut examples) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (source, rule) in std::mem::take(&mut self.rules).into_iter().filter(|(_, rule)| rule.enabled()) {
+            let id = rule.id().to_owned();
+            let tests = match &rule {
+                AnyRule::Secret(rule) => rule.test.clone(),
+                AnyRule::Pii(rule) => rule.test.clone(),
+                AnyRule::Poison(rule) => rule.test.clone(),
+                _ => Vec::new(),
+            };
+            let done = match rule {
+                AnyRule::Registry(rule) => registry(rule).map(|rule| named.push(rule)),
+                AnyRule::Endpoint(rule) => endpoint(rule).map(|rule| named.push(rule)),
+                AnyRule::Gateway(rule) => gateway(rule).map(|rule| named.push(rule)),
+                AnyRule::Secret(rule) => secret(rule).map(|rule| secrets.push(rule)),
+                AnyRule::Pii(rule) => personal(rule).map(|rule| secrets.push(rule)),
+                AnyRule::Poison(rule) => poisoned(rule, trusted).map(|rule| poison.push(rule)),
+            };
+            match done {
+                Ok(()) => examples.push(RuleExamples { id, source, examples: tests }),
+                Err(what) => self.defects.push(source.defect(format!("rule {id}: {what}"), "mend the rule or take it out")),
+            }
+        }
+        if !self.defects.is_empty() {
+            return Err(self.defects);
+        }
+        let secrets = Secrets::new(secrets, &self.stop).map_err(|what| {
+            let cure = "use fewer or shorter anchors".to_owned();
+            vec![Defect { file: PathBuf::from("signatures"), line: None, what, cure }]
+        })?;
+        Ok(Signatures { names: Names::new(named), secrets, poison, examples })
+    }
+}
+
+fn share(confidence: f32) -> Result<f32, String> {
+    (0.0..=1.0).contains(&confidence).then_some(confidence).ok_or_else(|| format!("confidence {confidence} is not within 0 and 1"))
+}
+
+/// Names as they are looked up: lower case, labels of letters, digits, hyphens.
+fn hosts(domains: file::Domains) -> Result<Vec<String>, String> {
+    let names: Vec<String> = domains.into_vec().into_iter().map(|name| name.to_ascii_lowercase()).collect();
+    let good = |name: &String| {
+        name.contains('.')
+            && name.split('.').all(|label| {
+                !label.is_empty() && label.len() < 64 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+            })
+    };
+    match names.iter().find(|name| !good(name)) {
+        Some(name) => Err(format!("{name:?} is no domain name")),
+        None if names.is_empty() => Err("no name".to_owned()),
+        None => Ok(names),
+    }
+}
+
+fn only(word: &str) -> Result<bool, String> {
+    match word {
+        "exact" => Ok(true),
+        "suffix" => Ok(false),
+        other => Err(format!("match = {other:?}; it is \"exact\" or \"suffix\"")),
+    }
+}
+
+fn registry(rule: file::Registry) -> Result<Named, String> {
+    if !(1..=4).contains(&rule.tier) {
+        return Err(format!("tier {} is not within 1 and 4", rule.tier));
+    }
+    Ok(Named {
+        names: hosts(rule.domain)?,
+        exact: only(&rule.r#match)?,
+        rule: NameRule {
+            id: rule.id.into(),
+            category: "registry",
+            product: rule.title,
+            tier: Some(rule.tier),
+            shared_host: rule.tier >= 3,
+            paths: rule.paths,
+            confidence: share(rule.confidence)?,
+            references: rule.refs,
+        },
+    })
+}
+
+fn endpoint(rule: file::Endpoint) -> Result<Named, String> {
+    Ok(Named {
+        names: hosts(rule.host)?,
+        exact: only(&rule.r#match)?,
+        rule: NameRule {
+            id: rule.id.into(),
+            category: "endpoint",
+            product: rule.vendor,
+            tier: None,
+            shared_host: rule.shared_host,
+            paths: rule.paths,
+            confidence: share(rule.confidence)?,
+            references: rule.refs,
+        },
+    })
+}
+
+fn gateway(rule: file::Gateway) -> Result<Named, String> {
+    let category = match rule.role.as_str() {
+        "gateway" | "host" => "gateway",
+        "cloudpattern" | "tunnel" => "tunnel",
+        other => return Err(format!("role = {other:?}; it is gateway, host, tunnel or cloudpattern")),
+    };
+    Ok(Named {
+        names: hosts(rule.domain)?,
+        exact: only(&rule.r#match)?,
+        rule: NameRule {
+            id: rule.id.into(),
+            category,
+            product: rule.product,
+            tier: None,
+            shared_host: rule.shared_host,
+            paths: rule.paths,
+            confidence: share(rule.confidence)?,
+            references: rule.refs,
+        },
+    })
+}
+
+fn scope(words: &[String]) -> Result<u8, String> {
+    if words.is_empty() {
+        return Ok(u8::MAX);
+    }
+    words.iter().try_fold(0, |bits, word| {
+        let (place, _) = Place::ALL.iter().find(|(_, known)| known == word).ok_or_else(|| format!("scope {word:?} is not known"))?;
+        Ok(bits | place.bit())
+    })
+}
+
+fn severity(word: &str) -> Result<Severity, String> {
+    Severity::parse(word).ok_or_else(|| format!("severity {word:?} is not known"))
+}
+
+fn secret(rule: file::Secret) -> Result<SecretRule, String> {
+    if rule.anchors.is_empty() || rule.anchors.iter().any(|anchor| anchor.len() < 2 || !anchor.is_ascii()) {
+        return Err("anchors must be given, of two ASCII characters or more".to_owned());
+    }
+    if rule.before.max(rule.after) > MAX_WINDOW_BYTES {
+        return Err(format!("a window of more than {MAX_WINDOW_BYTES} bytes"));
+    }
+    let regex = RegexBuilder::new(&rule.pattern).unicode(false).size_limit(MAX_PATTERN_BYTES).build().map_err(|e| e.to_string())?;
+    if regex.is_match(b"") {
+        return Err("the pattern matches the empty text".to_owned());
+    }
+    let check = |word: &String| Check::parse(word).ok_or_else(|| format!("check {word:?} is not known"));
+    let find = Find::Pattern {
+        regex,
+        before: rule.before,
+        after: rule.after,
+        checks: rule.check.iter().map(check).collect::<Result<_, _>>()?,
+        word_start: rule.before == 0 && rule.pattern.trim_start_matches("(?i)").starts_with(r"\b"),
+    };
+    Ok(SecretRule {
+        id: rule.id.into(),
+        title: rule.title,
+        kind: Kind::SecretInTransit,
+        severity: severity(&rule.severity)?,
+        confidence: share(rule.confidence)?,
+        references: rule.refs,
+        generic: rule.generic,
+        sample: match rule.sample.as_str() {
+            "edges" => SampleForm::Edges,
+            "head" => SampleForm::Head,
+            "none" => SampleForm::None,
+            "scheme" => SampleForm::Scheme,
+            other => return Err(format!("sample = {other:?}; it is edges, head, scheme or none")),
+        },
+        anchors: rule.anchors,
+        fold: rule.fold,
+        find,
+        scope: scope(&rule.scope)?,
+    })
+}
+
+fn personal(rule: file::Pii) -> Result<SecretRule, String> {
+    let class = Class::ALL.iter().find(|(_, word)| *word == rule.class);
+    let (class, _) = class.ok_or_else(|| format!("class {:?} is not known", rule.class))?;
+    Ok(SecretRule {
+        id: rule.id.into(),
+        title: rule.title,
+        kind: Kind::PiiInTransit,
+        severity: severity(&rule.severity)?,
+        confidence: share(rule.confidence)?,
+        references: rule.refs,
+        generic: false,
+        sample: SampleForm::None,
+        anchors: Vec::new(),
+        fold: false,
+        find: Find::Class(*class),
+        scope: scope(&rule.scope)?,
+    })
+}
+
+fn poisoned(rule: file::Poison, trusted: bool) -> Result<PoisonRule, String> {
+    if rule.weight > 100 {
+        return Err(format!("weight {} is above 100", rule.weight));
+    }
+    if !trusted {
+        regex::RegexBuilder::new(&rule.pattern).size_limit(MAX_PATTERN_BYTES).build().map_err(|error| error.to_string())?;
+    }
+    Ok(PoisonRule {
+        id: rule.id.into(),
+        title: rule.title,
+        group: rule.group,
+        weight: rule.weight,
+        lang: rule.lang,
+        scope: rule.scope,
+        pattern: rule.pattern,
+        references: rule.refs,
+    })
+}

@@ -1,0 +1,18 @@
+//! Signatures: what is known of names, credentials, personal data and poisoned wording, as data.
+//!
+//! The files are compiled in, so that the program works without any; more are read from directories. Compiled once,
+//! immutable, shared by all shards. This folder finds; it makes no findings and keeps nothing of what it reads.
+
+pub mod compile;
+pub mod file;
+pub mod names;
+pub mod secrets;
+
+mod checks;
+mod examples;
+mod numbers;
+mod people;
+mod plain;
+
+pub use compile::{PoisonRule, Signatures};
+pub use plain::Plain;

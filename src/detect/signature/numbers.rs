@@ -1,0 +1,271 @@
+//! Personal data that is a number: payment cards (ISO/IEC 7812), bank accounts (ISO 13616), US social security numbers.
+//!
+//! Found by runs of digits in one pass. A bare run of digits is never enough: order numbers pass Luhn one time in ten.
+//! Cards need the grouping of their issuer or a word nearby, social security numbers their hyphens or a word nearby.
+
+use std::ops::Range;
+
+use super::secrets::Class;
+
+/// Bytes before a number in which a word counts as near.
+const NEAR_BYTES: usize = 40;
+const MAX_GROUPS: usize = 6;
+
+/// Numbers of manuals and test systems.
+const SAMPLE_CARDS: [&str; 12] = [
+    "30569309025904", "38520000023237", "371449635398431", "378282246310005", "3530111333300000", "4012888888881881",
+    "4111111111111111", "4242424242424242", "5105105105105100", "5555555555554444", "6011000990139424", "6011111111111117",
+];
+const SAMPLE_IBANS: [&str; 4] =
+    ["DE89370400440532013000", "GB29NWBK60161331926819", "GB82WEST12345698765432", "FR1420041010050500013M02606"];
+const SAMPLE_SSNS: [&str; 3] = ["078051120", "123456789", "219099999"];
+
+const CARD_WORDS: [&[u8]; 12] = [
+    b"amex", b"card", b"card number", b"card_number", b"cardnumber", b"cc_num", b"ccnum", b"credit", b"kreditkarte",
+    b"mastercard", b"pan", b"visa",
+];
+const SSN_WORDS: [&[u8]; 4] = [b"social security", b"social_security", b"socialsecurity", b"ssn"];
+
+/// Length of an IBAN by country (SWIFT IBAN registry).
+const IBAN_LENGTHS: [(&[u8; 2], usize); 49] = [
+    (b"AD", 24), (b"AE", 23), (b"AL", 28), (b"AT", 20), (b"AZ", 28), (b"BA", 20), (b"BE", 16), (b"BG", 22), (b"BH", 22),
+    (b"BR", 29), (b"CH", 21), (b"CY", 28), (b"CZ", 24), (b"DE", 22), (b"DK", 18), (b"EE", 20), (b"ES", 24), (b"FI", 18),
+    (b"FR", 27), (b"GB", 22), (b"GE", 22), (b"GI", 23), (b"GR", 27), (b"HR", 21), (b"HU", 28), (b"IE", 22), (b"IL", 23),
+    (b"IS", 26), (b"IT", 27), (b"KW", 30), (b"KZ", 20), (b"LB", 28), (b"LI", 21), (b"LT", 20), (b"LU", 20), (b"LV", 21),
+    (b"MC", 27), (b"MD", 24), (b"ME", 22), (b"MK", 19), (b"MT", 31), (b"NL", 18), (b"NO", 15), (b"PL", 24), (b"PT", 25),
+    (b"RO", 24), (b"SA", 24), (b"SE", 24), (b"TR", 26),
+];
+
+/// Calls `out` with every number that holds up.
+pub(super) fn scan(text: &[u8], out: &mut dyn FnMut(Class, Range<usize>)) {
+    let mut at = 0;
+    while let Some(offset) = text[at..].iter().position(u8::is_ascii_digit) {
+        let start = at + offset;
+        let run = Run::read(text, start);
+        at = run.ends[0];
+        let hit = iban(text, start).or_else(|| if free_before(text, start) { run.ssn(text).or_else(|| run.card(text)) } else { None });
+        if let Some((class, range)) = hit {
+            at = range.end.max(at);
+            out(class, range);
+        }
+    }
+}
+
+/// Groups of digits with the same single separator between them.
+struct Run {
+    start: usize,
+    /// Ends of the groups.
+    ends: [usize; MAX_GROUPS],
+    lengths: [usize; MAX_GROUPS],
+    groups: usize,
+    /// Between the groups; 0 when there is one group.
+    separator: u8,
+}
+
+impl Run {
+    fn read(text: &[u8], start: usize) -> Self {
+        let mut run = Self { start, ends: [start; MAX_GROUPS], lengths: [0; MAX_GROUPS], groups: 0, separator: 0 };
+        let mut at = start;
+        while run.groups < MAX_GROUPS {
+            let length = text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+            run.ends[run.groups] = at + length;
+            run.lengths[run.groups] = length;
+            run.groups += 1;
+            at += length;
+            let next = text.get(at).copied().filter(|byte| matches!(byte, b' ' | b'-'));
+            let Some(separator) = next.filter(|byte| run.separator == 0 || run.separator == *byte) else { break };
+            if !text.get(at + 1).is_some_and(u8::is_ascii_digit) {
+                break;
+            }
+            run.separator = separator;
+            at += 1;
+        }
+        run
+    }
+
+    fn ssn(&self, text: &[u8]) -> Option<(Class, Range<usize>)> {
+        let hyphens = self.groups == 3 && self.lengths.starts_with(&[3, 2, 4]) && self.separator == b'-';
+        let bare = self.lengths[0] == 9 && near(text, self.start, &SSN_WORDS);
+        let end = if hyphens { self.ends[2] } else { self.ends[0] };
+        if !(hyphens || bare) || !free_behind(text, end) {
+            return None;
+        }
+        let digits = digits(&text[self.start..end]);
+        let number = std::str::from_utf8(&digits).ok()?;
+        let (area, group, serial) = (&number[..3], &number[3..5], &number[5..]);
+        let valid = area != "000" && area != "666" && !area.starts_with('9') && group != "00" && serial != "0000";
+        (valid && !SAMPLE_SSNS.contains(&number)).then_some((Class::Ssn, self.start..end))
+    }
+
+    fn card(&self, text: &[u8]) -> Option<(Class, Range<usize>)> {
+        let grouped = [&[4, 4, 4, 4][..], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4, 4, 3]];
+        let shape = grouped.into_iter().rfind(|shape| self.lengths[..self.groups] == **shape);
+        let (end, bare) = match shape {
+            Some(shape) => (self.ends[shape.len() - 1], false),
+            None => (self.ends[0], true),
+        };
+        if !free_behind(text, end) || (bare && !(13..=19).contains(&self.lengths[0])) {
+            return None;
+        }
+        let digits = digits(&text[self.start..end]);
+        let number = std::str::from_utf8(&digits).ok()?;
+        let valid = issued(number) && luhn(&digits) && !SAMPLE_CARDS.contains(&number);
+        (valid && (!bare || near(text, self.start, &CARD_WORDS))).then_some((Class::Card, self.start..end))
+    }
+}
+
+fn digits(text: &[u8]) -> Vec<u8> {
+    text.iter().copied().filter(u8::is_ascii_digit).collect()
+}
+
+/// Nothing before the number makes it a part of something longer.
+fn free_before(text: &[u8], start: usize) -> bool {
+    let back = |distance: usize| start.checked_sub(distance).and_then(|at| text.get(at)).copied().unwrap_or(b' ');
+    match back(1) {
+        b'.' | b'-' | b'/' | b'+' | b',' | b'%' | b'#' => !back(2).is_ascii_alphanumeric() && back(1) != b'%' && back(1) != b'#',
+        b' ' => !back(2).is_ascii_digit() || !(back(3).is_ascii_digit() && back(4).is_ascii_digit()),
+        byte => !byte.is_ascii_alphanumeric() && byte != b'_',
+    }
+}
+
+/// Nothing behind it does.
+fn free_behind(text: &[u8], end: usize) -> bool {
+    let byte = |at: usize| text.get(at).copied().unwrap_or(b' ');
+    match byte(end) {
+        b'.' | b'-' | b',' | b'/' => !byte(end + 1).is_ascii_alphanumeric(),
+        b' ' => !(byte(end + 1).is_ascii_digit() && byte(end + 2).is_ascii_digit() && byte(end + 3).is_ascii_digit()),
+        other => !other.is_ascii_alphanumeric() && other != b'_' && other != b'%',
+    }
+}
+
+/// Whether one of the words stands shortly before, as a word of its own or as a part of a name in camel or snake case.
+fn near(text: &[u8], start: usize, words: &[&[u8]]) -> bool {
+    let from = start.saturating_sub(NEAR_BYTES);
+    let window = &text[from..start];
+    words.iter().any(|word| {
+        (0..window.len().saturating_sub(word.len() - 1)).any(|at| {
+            window[at..at + word.len()].eq_ignore_ascii_case(word) && {
+                let before = at.checked_sub(1).map_or(b' ', |at| window[at]);
+                let behind = window.get(at + word.len()).copied().unwrap_or(b' ');
+                let camel = window[at].is_ascii_uppercase() && before.is_ascii_lowercase();
+                (camel || !before.is_ascii_alphabetic()) && !behind.is_ascii_lowercase()
+            }
+        })
+    })
+}
+
+/// Whether a scheme issues numbers with this start and length.
+fn issued(number: &str) -> bool {
+    let start = |digits: usize| number.get(..digits).and_then(|head| head.parse::<u32>().ok()).unwrap_or(0);
+    match number.len() {
+        13 | 19 => start(1) == 4 || (number.len() == 19 && start(2) == 62),
+        14 => matches!(start(2), 36 | 38 | 39) || (300..=305).contains(&start(3)),
+        15 => matches!(start(2), 34 | 37),
+        16 => {
+            start(1) == 4
+                || (51..=55).contains(&start(2))
+                || (2221..=2720).contains(&start(4))
+                || matches!(start(2), 62 | 65)
+                || start(4) == 6011
+                || (644..=649).contains(&start(3))
+                || (3528..=3589).contains(&start(4))
+        }
+        _ => false,
+    }
+}
+
+/// ISO/IEC 7812-1, annex B.
+pub(super) fn luhn(digits: &[u8]) -> bool {
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(place, digit)| {
+            let value = u32::from(digit - b'0');
+            if place % 2 == 0 { value } else { value * 2 / 10 + value * 2 % 10 }
+        })
+        .sum();
+    sum % 10 == 0
+}
+
+/// A bank account number whose check digits start at `digits_at`.
+fn iban(text: &[u8], digits_at: usize) -> Option<(Class, Range<usize>)> {
+    let start = digits_at.checked_sub(2)?;
+    let country: &[u8; 2] = text.get(start..digits_at)?.try_into().ok()?;
+    let (_, length) = IBAN_LENGTHS.iter().find(|(known, _)| *known == country)?;
+    if start > 0 && (text[start - 1].is_ascii_alphanumeric() || b"_-/+".contains(&text[start - 1])) {
+        return None;
+    }
+    let mut number = Vec::with_capacity(*length);
+    let mut at = start;
+    while number.len() < *length {
+        match *text.get(at)? {
+            byte if byte.is_ascii_uppercase() || byte.is_ascii_digit() => number.push(byte),
+            b' ' if number.len() % 4 == 0 && text.get(at - 1) != Some(&b' ') => {}
+            _ => return None,
+        }
+        at += 1;
+    }
+    let valid = free_behind(text, at) && mod97(&number) && !SAMPLE_IBANS.iter().any(|known| known.as_bytes() == number);
+    valid.then_some((Class::Iban, start..at))
+}
+
+/// ISO 7064, MOD 97-10, after moving the first four characters to the end.
+pub(super) fn mod97(number: &[u8]) -> bool {
+    let (head, tail) = number.split_at(number.len().min(4));
+    let rest = tail.iter().chain(head).fold(0_u32, |rest, byte| match byte {
+        b'0'..=b'9' => (rest * 10 + u32::from(byte - b'0')) % 97,
+        _ => (rest * 100 + u32::from(byte.wrapping_sub(b'A')) + 10) % 97,
+    });
+    rest == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Vec<(Class, &str)> {
+        let mut out = Vec::new();
+        scan(text.as_bytes(), &mut |class, range| out.push((class, &text[range])));
+        out
+    }
+
+    #[test]
+    fn cards() {
+        // Composed here: 16 digits that pass Luhn and belong to no manual.
+        let number = "4539 1488 0343 6467";
+        let bare = number.replace(' ', "");
+        assert_eq!(found(&format!("paid with {number}.")), [(Class::Card, number)]);
+        assert_eq!(found(&format!("\"cardNumber\":\"{bare}\"")), [(Class::Card, &*bare)]);
+        for text in [
+            format!("order {bare}"),
+            format!("discard {bare}"),
+            format!("x{number}"),
+            format!("{number} 1234"),
+            format!("1234-{}", number.replace(' ', "-")),
+            "4539 1488 0343 6468".to_owned(),
+            "4111 1111 1111 1111".to_owned(),
+            "card 0000000000000000".to_owned(),
+        ] {
+            assert_eq!(found(&text), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn social_security_numbers() {
+        assert_eq!(found("ssn 219-45-8812"), [(Class::Ssn, "219-45-8812")]);
+        assert_eq!(found("\"ssn\":\"219458812\""), [(Class::Ssn, "219458812")]);
+        for text in ["000-12-3456", "666-12-3456", "912-12-3456", "219-00-1234", "219-12-0000", "1219-12-1234", "219-12-1234-5", "a219-12-1234", "219458812", "123-45-6789"] {
+            assert_eq!(found(text), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn bank_accounts() {
+        assert_eq!(found("to NL91ABNA0417164300 now"), [(Class::Iban, "NL91ABNA0417164300")]);
+        assert_eq!(found("NL91 ABNA 0417 1643 00"), [(Class::Iban, "NL91 ABNA 0417 1643 00")]);
+        for text in ["NL92ABNA0417164300", "XNL91ABNA0417164300", "NL91ABNA04171643001", "nl91abna0417164300"] {
+            assert_eq!(found(text), [], "{text}");
+        }
+    }
+}
