@@ -26,4 +26,6 @@ pub mod store;
 
 pub mod config;
 
+pub mod engine;
+
 pub mod cli;

@@ -1,6 +1,7 @@
 //! What moved and what was lost: plain integers, one struct per shard, summed at the edge.
 
 use crate::model::flow::Why;
+use crate::model::packet::RawPacket;
 
 /// Counters of one shard or source. The report's `capture`, the metrics and the exit code all read this struct.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +56,13 @@ pub struct Blind {
 }
 
 impl Counters {
+    /// Counts one packet.
+    pub fn count(&mut self, raw: &RawPacket<'_>) {
+        self.packets += 1;
+        self.bytes += u64::from(raw.wire_len);
+        self.lost.truncated_packets += u64::from(raw.data.len() < raw.wire_len as usize);
+    }
+
     /// Adds another shard's counters.
     pub fn add(&mut self, other: &Self) {
         self.packets += other.packets;

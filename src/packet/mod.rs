@@ -29,7 +29,7 @@ use crate::model::packet::{Datagram, Flags, LinkType, Packet, RawPacket, Segment
 use crate::model::stamp::Stamp;
 
 /// What is done about checksums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Checksums {
     /// They are not looked at: a capture on the sending host holds packets whose checksums its card had yet to fill in.

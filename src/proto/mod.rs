@@ -9,3 +9,8 @@
 
 pub mod dns;
 pub mod tls;
+
+use crate::stream::layer::Protocol;
+
+/// Every protocol, in probing order.
+pub const PROTOCOLS: &[Protocol] = &[tls::PROTOCOL, dns::PROTOCOL];

@@ -1,0 +1,199 @@
+//! One flow's reassembly, stream, reader and tally: the pipeline as one expression.
+
+use crate::detect::Findings;
+use crate::engine::Shared;
+use crate::inventory::tally::Tally;
+use crate::mcp::Reader;
+use crate::model::chunk::{Chunk, Data};
+use crate::model::flow::FlowInfo;
+use crate::model::net::{Direction, Transport};
+use crate::model::observation::{Fact, Observation};
+use crate::model::packet::{Datagram, Segment};
+use crate::stream::Stream;
+use crate::stream::layer::{Output, Step};
+use crate::stream::reassembly::{Budget, Reassembly};
+
+/// What a flow that is looked into needs.
+pub(super) struct Conversation {
+    pub(super) reassembly: Reassembly,
+    stream: Stream,
+    reader: Reader,
+    pub(super) tally: Tally,
+    /// MCP was seen: worth more than other flows when room is needed.
+    pub(super) precious: bool,
+    pub(super) ech_hellos: u64,
+}
+
+/// What a conversation needs of its surroundings, lent for one packet.
+pub(super) struct Surroundings<'s> {
+    pub(super) shared: &'s Shared,
+    pub(super) budget: &'s mut Budget,
+    /// Scratch of the shard.
+    pub(super) findings: &'s mut Findings,
+}
+
+/// What a packet did to its flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub(super) step: Step,
+    /// The first bytes show that client and server were taken for each other.
+    pub(super) swapped: bool,
+}
+
+impl Conversation {
+    pub(super) fn new(info: &FlowInfo) -> Self {
+        let ports = [info.tuple.client.port, info.tuple.server.port];
+        Self {
+            reassembly: Reassembly::default(),
+            stream: Stream::outer(info.tuple.transport, info.from_start, ports),
+            reader: Reader::default(),
+            tally: Tally::default(),
+            precious: false,
+            ech_hellos: 0,
+        }
+    }
+
+    /// A TCP segment.
+    pub(super) fn segment(
+        &mut self,
+        info: &mut FlowInfo,
+        dir: Direction,
+        segment: &Segment<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Outcome {
+        let Surroundings { shared, budget, findings } = around;
+        let mut pipe = Pipe::new(&mut self.stream, &mut self.reader, &mut self.tally, info, shared, findings);
+        self.reassembly.push(dir, segment, budget, &mut |chunk| pipe.push(chunk));
+        let (outcome, seen) = pipe.end();
+        self.note(outcome, seen)
+    }
+
+    /// A UDP datagram.
+    pub(super) fn datagram(
+        &mut self,
+        info: &mut FlowInfo,
+        dir: Direction,
+        datagram: &Datagram<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Outcome {
+        let Surroundings { shared, findings, .. } = around;
+        let mut pipe = Pipe::new(&mut self.stream, &mut self.reader, &mut self.tally, info, shared, findings);
+        if !datagram.payload.is_empty() {
+            pipe.push(Chunk { at: datagram.at, dir, lane: 0, data: Data::Bytes(datagram.payload) });
+        }
+        let (outcome, seen) = pipe.end();
+        self.note(outcome, seen)
+    }
+
+    /// The flow has ended: what is held comes out, and every layer hears of it.
+    pub(super) fn finish(&mut self, info: &mut FlowInfo, around: &mut Surroundings<'_>) {
+        let Surroundings { shared, budget, findings } = around;
+        let at = info.seen.last;
+        let tcp = info.tuple.transport == Transport::Tcp;
+        let mut pipe = Pipe::new(&mut self.stream, &mut self.reader, &mut self.tally, info, shared, findings);
+        if tcp {
+            self.reassembly.finish(at, budget, &mut |chunk| pipe.push(chunk));
+        }
+        let (outcome, seen) = pipe.end();
+        self.note(outcome, seen);
+    }
+
+    fn note(&mut self, outcome: Outcome, seen: Seen) -> Outcome {
+        self.precious |= seen.mcp;
+        self.ech_hellos += u64::from(seen.ech);
+        if outcome.swapped {
+            self.reassembly.flip();
+        }
+        outcome
+    }
+
+    /// Messages read and left out since the last call.
+    pub(super) fn take_counts(&mut self) -> (u64, u64) {
+        self.reader.take_counts()
+    }
+}
+
+/// What passed through a pipe.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    mcp: bool,
+    ech: bool,
+}
+
+/// The hot path of a flow, from chunk to finding.
+struct Pipe<'p> {
+    stream: &'p mut Stream,
+    reader: &'p mut Reader,
+    tally: &'p mut Tally,
+    info: &'p mut FlowInfo,
+    shared: &'p Shared,
+    findings: &'p mut Findings,
+    outcome: Outcome,
+    seen: Seen,
+}
+
+impl<'p> Pipe<'p> {
+    fn new(
+        stream: &'p mut Stream,
+        reader: &'p mut Reader,
+        tally: &'p mut Tally,
+        info: &'p mut FlowInfo,
+        shared: &'p Shared,
+        findings: &'p mut Findings,
+    ) -> Self {
+        let outcome = Outcome { step: Step::Continue, swapped: false };
+        Self { stream, reader, tally, info, shared, findings, outcome, seen: Seen::default() }
+    }
+
+    fn push(&mut self, mut chunk: Chunk<'_>) {
+        let Self { stream, reader, tally, info, shared, findings, outcome, seen } = self;
+        if outcome.step != Step::Continue {
+            return;
+        }
+        if outcome.swapped {
+            chunk.dir = chunk.dir.flip();
+        }
+        let swapped = &mut outcome.swapped;
+        let step = stream.push(chunk, &shared.env, &mut |output| match output {
+            Output::Swap => {
+                *swapped = true;
+                info.tuple = info.tuple.flipped();
+            }
+            Output::Message(message) => {
+                reader.read(&message, info, &mut |observation| {
+                    observe(&observation, shared, tally, findings, seen);
+                });
+            }
+            Output::Fact(at, fact) => {
+                observe(&Observation { at, flow: info, fact }, shared, tally, findings, seen);
+            }
+        });
+        outcome.step = step;
+    }
+
+    fn end(self) -> (Outcome, Seen) {
+        if self.outcome.swapped {
+            // The table exchanges everything that is labelled by role, the tuple included.
+            self.info.tuple = self.info.tuple.flipped();
+        }
+        (self.outcome, self.seen)
+    }
+}
+
+fn observe(
+    observation: &Observation<'_>,
+    shared: &Shared,
+    tally: &mut Tally,
+    findings: &mut Findings,
+    seen: &mut Seen,
+) {
+    match observation.fact {
+        Fact::Mcp(mcp) => seen.mcp |= mcp.relevant,
+        Fact::Tls(tls) => seen.ech |= tls.ech,
+        Fact::Dns(_) | Fact::Http(_) => {}
+    }
+    tally.learn(observation, &|text| shared.redact(text));
+    shared.panel.inspect(observation, findings);
+    findings.findings.drain(..).for_each(|finding| tally.add(finding));
+    findings.lookups.drain(..).for_each(|lookup| tally.look_up(lookup));
+}

@@ -1,0 +1,53 @@
+//! The wiring: the only folder that knows threads.
+//!
+//! A replay with one worker runs source, decode and shard in one thread; with N workers each reads the files itself and
+//! keeps its own slices of the flow space, because moving a packet to another core costs more than handling it there.
+//! Live capture has a thread per interface and hands batches over. The shard is the same in all of them.
+
+mod conversation;
+pub mod replay;
+pub mod review;
+pub mod settings;
+mod shard;
+mod slice;
+
+pub use shard::Shard;
+
+use crate::detect::panel::{Panel, Ruleset};
+use crate::detect::{DETECTORS, redact};
+use crate::engine::settings::Settings;
+use crate::inventory::Inventory;
+use crate::stream::layer::Env;
+
+/// What all shards of a run share: immutable, but for the inventory, whose merges commute.
+pub struct Shared {
+    /// Limits and protocols.
+    pub env: Env,
+    /// Detectors.
+    pub panel: Panel,
+    /// What is known.
+    pub inventory: Inventory,
+    /// Signatures and policy.
+    pub rules: Ruleset,
+    /// How the engine runs.
+    pub settings: Settings,
+}
+
+impl Shared {
+    /// For one run.
+    pub fn new(settings: Settings, rules: Ruleset) -> Self {
+        let rows = if settings.inspect { DETECTORS } else { &[] };
+        Self {
+            env: settings.env.clone(),
+            panel: Panel::new(rows, &rules),
+            inventory: Inventory::default(),
+            rules,
+            settings,
+        }
+    }
+
+    /// A tool definition without the credentials and personal data in it.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        redact::replace_hits(text, &self.rules.signatures)
+    }
+}

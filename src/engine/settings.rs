@@ -1,0 +1,96 @@
+//! How the engine runs: bounds and switches, checked and resolved.
+
+use serde::{Deserialize, Serialize};
+
+use crate::flow;
+use crate::inventory::admission::InventoryConfig;
+use crate::packet::Checksums;
+use crate::packet::steer::Steering;
+use crate::stream::layer::Env;
+use crate::stream::reassembly;
+
+/// The section `[engine]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Whether segments with a wrong checksum are believed.
+    pub checksums: Checksums,
+    /// Longest message that is put together, in bytes.
+    pub message_max_bytes: usize,
+    /// Longest HTTP head or TLS handshake message, in bytes.
+    pub head_max_bytes: usize,
+    /// Most bytes that one compressed body may unpack to.
+    pub inflate_max_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            checksums: Checksums::default(),
+            message_max_bytes: 16 << 20,
+            head_max_bytes: 64 << 10,
+            inflate_max_bytes: 16 << 20,
+        }
+    }
+}
+
+/// What a run is built from.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Limits and protocols.
+    pub env: Env,
+    /// Checksum policy.
+    pub checksums: Checksums,
+    /// Bounds of the flow tables.
+    pub flow: flow::Config,
+    /// Bounds of reassembly.
+    pub reassembly: reassembly::Config,
+    /// Bounds of the inventory.
+    pub inventory: InventoryConfig,
+    /// How the flow space is cut.
+    pub steering: Steering,
+    /// Whether detectors run. Off only to measure the bare path.
+    pub inspect: bool,
+    /// Whether a bug in a parser is held by a fence around one conversation. Off in tests, which want the panic.
+    pub fence: bool,
+    /// Whether what a flow showed is handed over at once, so that a live report knows it; a replay hands over in lots.
+    pub eager: bool,
+}
+
+impl Settings {
+    /// From the sections of the configuration.
+    pub fn new(
+        engine: &Config,
+        flow: &flow::Config,
+        reassembly: &reassembly::Config,
+        inventory: &InventoryConfig,
+    ) -> Self {
+        Self {
+            env: Env {
+                message_max_bytes: engine.message_max_bytes,
+                head_max_bytes: engine.head_max_bytes,
+                inflate_max_bytes: engine.inflate_max_bytes,
+                protocols: crate::proto::PROTOCOLS,
+            },
+            checksums: engine.checksums,
+            flow: *flow,
+            reassembly: *reassembly,
+            inventory: *inventory,
+            steering: Steering::default(),
+            inspect: true,
+            fence: true,
+            eager: false,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new(
+            &Config::default(),
+            &flow::Config::default(),
+            &reassembly::Config::default(),
+            &InventoryConfig::default(),
+        )
+    }
+}

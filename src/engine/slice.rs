@@ -1,0 +1,246 @@
+//! One of the fixed slices of the flow space: its flows, and its share of every cap.
+//!
+//! A slice sees its packets in capture order, whoever works on it, so that what it evicts and refuses is the same for
+//! any number of workers.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::detect::Findings;
+use crate::engine::Shared;
+use crate::engine::conversation::{Conversation, Outcome, Surroundings};
+use crate::flow::role::sender_is_client;
+use crate::flow::{Class, Ended, Flow, Table};
+use crate::inventory::admission::{Admission, SLICES};
+use crate::model::counters::Counters;
+use crate::model::flow::Why;
+use crate::model::net::{FiveTuple, Transport};
+use crate::model::packet::{Datagram, Flags, RawPacket, Segment};
+use crate::model::stamp::{Stamp, Timestamp};
+use crate::packet::steer::FlowKey;
+use crate::stream::layer::Step;
+use crate::stream::reassembly::Budget;
+
+/// What a flow is to the engine.
+enum State {
+    Talking(Box<Conversation>),
+    /// Counted only. `None` when it simply ended.
+    Silent(Option<Why>),
+}
+
+pub(super) struct Slice {
+    table: Table<FlowKey, State>,
+    keep: Keep,
+}
+
+/// All of a slice but its table, so that flows can end while the table is at work.
+struct Keep {
+    budget: Budget,
+    admission: Admission,
+    counters: Counters,
+    findings: Findings,
+}
+
+/// A packet of a flow.
+#[derive(Clone, Copy)]
+enum Item<'a> {
+    Segment(&'a Segment<'a>),
+    Datagram(&'a Datagram<'a>),
+}
+
+impl Slice {
+    pub(super) fn new(shared: &Shared) -> Self {
+        let settings = &shared.settings;
+        Self {
+            table: Table::new(&settings.flow, SLICES),
+            keep: Keep {
+                budget: settings.reassembly.budget(SLICES),
+                admission: Admission::new(&settings.inventory),
+                counters: Counters::default(),
+                findings: Findings::default(),
+            },
+        }
+    }
+
+    /// Adds this slice's counters since the last call.
+    pub(super) fn take_counters(&mut self, sum: &mut Counters) {
+        self.keep.counters.lost.evicted_flows = 0;
+        self.keep.counters.lost.shed_events += self.keep.admission.take_refused();
+        sum.add(&std::mem::take(&mut self.keep.counters));
+    }
+
+    /// Flows evicted since the start.
+    pub(super) fn evicted(&self) -> u64 {
+        self.table.evicted()
+    }
+
+    /// Counts a packet of this slice.
+    pub(super) fn count(&mut self, raw: &RawPacket<'_>) {
+        self.keep.counters.count(raw);
+    }
+
+    pub(super) fn segment(&mut self, key: FlowKey, from_low: bool, segment: &Segment<'_>, shared: &Shared) {
+        let open = || {
+            let client = sender_is_client(Transport::Tcp, segment.src, segment.dst, segment.flags);
+            let tuple = tuple(Transport::Tcp, segment.src, segment.dst, client);
+            let from_start = segment.flags.has(Flags::SYN);
+            let silent = State::Silent(None);
+            let mut flow = Flow::new(tuple, client == from_low, from_start, segment.at, silent);
+            flow.state = State::Talking(Box::new(Conversation::new(&flow.info)));
+            flow
+        };
+        let replaces = |flow: &Flow<State>| flow.handshake.reuses(flow.direction(from_low), segment);
+        self.packet(key, from_low, segment.at, replaces, open, Item::Segment(segment), shared);
+    }
+
+    pub(super) fn datagram(&mut self, key: FlowKey, from_low: bool, datagram: &Datagram<'_>, shared: &Shared) {
+        let open = || {
+            let client = sender_is_client(Transport::Udp, datagram.src, datagram.dst, Flags::default());
+            let tuple = tuple(Transport::Udp, datagram.src, datagram.dst, client);
+            let silent = State::Silent(None);
+            let mut flow = Flow::new(tuple, client == from_low, true, datagram.at, silent);
+            flow.state = State::Talking(Box::new(Conversation::new(&flow.info)));
+            flow
+        };
+        self.packet(key, from_low, datagram.at, |_| false, open, Item::Datagram(datagram), shared);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one packet, taken apart once")]
+    fn packet(
+        &mut self,
+        key: FlowKey,
+        from_low: bool,
+        at: Stamp,
+        replaces: impl FnOnce(&Flow<State>) -> bool,
+        open: impl FnOnce() -> Flow<State>,
+        item: Item<'_>,
+        shared: &Shared,
+    ) {
+        let Self { table, keep } = self;
+        let mut entry = table.touch(key, at, replaces, open, &mut |flow, _| keep.end(flow, shared));
+        let dir = entry.flow.direction(from_low);
+        keep.counters.flows += u64::from(entry.fresh);
+        let bytes = match item {
+            Item::Segment(segment) => {
+                entry.flow.handshake.note(dir, segment);
+                (segment.payload.len() as u64) + u64::from(segment.missing)
+            }
+            Item::Datagram(datagram) => (datagram.payload.len() as u64) + u64::from(datagram.missing),
+        };
+        entry.flow.info.count(at, dir, bytes);
+        let Flow { info, state, handshake, .. } = &mut *entry.flow;
+        let State::Talking(talk) = state else {
+            if handshake.has_ended() {
+                entry.set_class(Class::Closed);
+            }
+            return;
+        };
+        let mut around = Surroundings { shared, budget: &mut keep.budget, findings: &mut keep.findings };
+        let mut converse = || match item {
+            Item::Segment(segment) => talk.segment(info, dir, segment, &mut around),
+            Item::Datagram(datagram) => talk.datagram(info, dir, datagram, &mut around),
+        };
+        let outcome = if shared.settings.fence {
+            let panicked = Outcome { step: Step::Bypass(Why::Panicked), swapped: false };
+            catch_unwind(AssertUnwindSafe(converse)).unwrap_or(panicked)
+        } else {
+            converse()
+        };
+        if outcome.swapped {
+            entry.flow.swap_roles();
+        }
+        let class = keep.settle(entry.flow, outcome.step, shared);
+        if class != entry.class() {
+            entry.set_class(class);
+        }
+    }
+
+    /// Ends what has been idle at this moment of packet time.
+    pub(super) fn tick(&mut self, now: Timestamp, shared: &Shared) {
+        let Self { table, keep } = self;
+        table.reclaim(now, &mut |flow, _| keep.end(flow, shared));
+    }
+
+    /// The capture is over: every flow ends.
+    pub(super) fn drain(&mut self, shared: &Shared) {
+        let Self { table, keep } = self;
+        table.drain(&mut |flow, _: Ended| keep.end(flow, shared));
+    }
+}
+
+impl Keep {
+    /// What follows from a packet: hand over, bypass, reclassify.
+    fn settle(&mut self, flow: &mut Flow<State>, step: Step, shared: &Shared) -> Class {
+        let tcp = flow.info.tuple.transport == Transport::Tcp;
+        let ended = flow.handshake.has_ended();
+        let State::Talking(talk) = &mut flow.state else { return Class::Bypassed };
+        if let Step::Bypass(why) = step {
+            self.hand_over(talk, shared);
+            talk.reassembly.abandon(&mut self.budget);
+            self.counters.bypassed[why.index()] += 1;
+            self.counters.blind.encrypted_flows += u64::from(why == Why::Opaque);
+            flow.state = State::Silent(Some(why));
+            return if ended { Class::Closed } else { Class::Bypassed };
+        }
+        if talk.tally.is_full() || (shared.settings.eager && !talk.tally.is_empty()) {
+            self.hand_over(talk, shared);
+        }
+        match (tcp, ended, talk.precious) {
+            (true, true, _) => Class::Closed,
+            (_, _, true) => Class::Precious,
+            (false, ..) => Class::Datagrams,
+            (true, ..) if flow.info.bytes == [0, 0] => Class::Opening,
+            (true, ..) => Class::Open,
+        }
+    }
+
+    /// A flow has ended.
+    fn end(&mut self, mut flow: Flow<State>, shared: &Shared) {
+        let info = flow.info;
+        if info.tuple.transport == Transport::Tcp {
+            // A connection attempt that nobody answered shows no blind side.
+            let carried = info.bytes[0] > 0 || info.bytes[1] > 0;
+            self.counters.blind.one_sided_flows += u64::from(carried && info.one_sided());
+        }
+        match &mut flow.state {
+            State::Talking(talk) => {
+                let mut around = Surroundings { shared, budget: &mut self.budget, findings: &mut self.findings };
+                let mut finish = || talk.finish(&mut flow.info, &mut around);
+                if shared.settings.fence {
+                    if catch_unwind(AssertUnwindSafe(finish)).is_err() {
+                        self.counters.bypassed[Why::Panicked.index()] += 1;
+                    }
+                } else {
+                    finish();
+                }
+                self.hand_over(talk, shared);
+                talk.reassembly.abandon(&mut self.budget);
+            }
+            State::Silent(Some(Why::Opaque)) => {
+                self.counters.blind.encrypted_bytes += info.bytes[0].saturating_add(info.bytes[1]);
+            }
+            State::Silent(_) => {}
+        }
+    }
+
+    /// Joins what a conversation has shown into the inventory, and its counts into the counters.
+    fn hand_over(&mut self, talk: &mut Conversation, shared: &Shared) {
+        let (messages, shed) = talk.take_counts();
+        self.counters.messages += messages;
+        self.counters.lost.shed_events += shed;
+        self.counters.lost.gap_bytes += talk.reassembly.take_tally().gap_bytes;
+        self.counters.blind.ech_hellos += std::mem::take(&mut talk.ech_hellos);
+        if !talk.tally.is_empty() {
+            shared.inventory.join(&mut talk.tally, &mut self.admission);
+        }
+    }
+}
+
+fn tuple(
+    transport: Transport,
+    src: crate::model::net::Endpoint,
+    dst: crate::model::net::Endpoint,
+    sender_is_client: bool,
+) -> FiveTuple {
+    let (client, server) = if sender_is_client { (src, dst) } else { (dst, src) };
+    FiveTuple { transport, client, server }
+}
