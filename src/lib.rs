@@ -4,6 +4,8 @@ pub mod model;
 
 pub mod source;
 
+pub mod flow;
+
 pub mod stream;
 
 pub mod detect;
