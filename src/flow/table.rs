@@ -53,13 +53,15 @@ impl Place {
     }
 }
 
+/// What every packet reads comes first and fills one cache line.
+#[repr(C, align(64))]
 struct Slot<K, S> {
     key: K,
+    last: Timestamp,
     tag: u32,
     class: Class,
-    last: Timestamp,
-    linked: Timestamp,
     flow: Flow<S>,
+    linked: Timestamp,
 }
 
 /// A flow in the table.
@@ -280,20 +282,21 @@ impl<K: Copy + Eq + Hash, S, H: BuildHasher> Table<K, S, H> {
     /// flood of one class eats mostly itself and new flows always get in.
     #[cold]
     fn evict(&mut self, now: Timestamp, end: &mut dyn FnMut(Flow<S>, Ended)) {
-        let mut worst: Option<(u128, u32)> = None;
+        let mut worst: Option<(u128, u32, Ended)> = None;
         for class in Class::ALL {
             let Some((slot, last)) = self.oldest(class) else {
                 continue;
             };
-            let silence = u128::from(silence(now, last)).saturating_mul(u128::from(class.haste())) << 32;
-            let age = silence.checked_div(u128::from(self.idle(class))).unwrap_or(u128::MAX);
-            if worst.is_none_or(|(oldest, _)| age > oldest) {
-                worst = Some((age, slot));
+            let (silence, limit) = (silence(now, last), self.idle(class));
+            let hurried = u128::from(silence).saturating_mul(u128::from(class.haste())) << 32;
+            let age = hurried.checked_div(u128::from(limit)).unwrap_or(u128::MAX);
+            if worst.is_none_or(|(oldest, ..)| age > oldest) {
+                worst = Some((age, slot, if silence > limit { Ended::Idle } else { Ended::Evicted }));
             }
         }
-        if let Some((_, slot)) = worst {
-            self.evicted = self.evicted.saturating_add(1);
-            self.leave(slot, Ended::Evicted, end);
+        if let Some((_, slot, why)) = worst {
+            self.evicted = self.evicted.saturating_add(u64::from(why == Ended::Evicted));
+            self.leave(slot, why, end);
         }
     }
 

@@ -72,6 +72,7 @@ impl Bench {
 fn starts_without_memory() {
     let table = Table::<u64, u32>::new(&Config::default(), 256);
     assert_eq!((table.slots.capacity(), table.index.capacity()), (0, 0));
+    assert_eq!(size_of::<Option<Slot<(u128, u128, u64), Box<u64>>>>(), 256);
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! What arrived ahead of a hole: copied, sorted, without overlap.
 //!
-//! Positions are 64-bit and never wrap, so that a plain ordered map does. Each held piece is charged a fixed cost beside
-//! its bytes, so that a flood of one-byte segments is bounded like any other.
+//! Positions are 64-bit and never wrap, so that a plain ordered map does. Pieces and maps are charged a fixed cost
+//! beside their bytes, so that a flood of one-byte segments is bounded like any other.
 
 use std::collections::BTreeMap;
 
 use crate::model::stamp::Stamp;
 
 /// Charged for each held piece beside its bytes: its share of the map and of the allocator, in bytes.
-pub(super) const PIECE_COST_BYTES: usize = 96;
+const PIECE_COST_BYTES: usize = 64;
+/// Charged for a direction that holds anything: the map and its first node, in bytes.
+const MAP_COST_BYTES: usize = 640;
 
 /// A run of bytes at a position: captured bytes, then bytes that the snap length cut off.
 #[derive(Clone, Copy, Debug)]
@@ -94,8 +96,18 @@ impl Piece {
 
 impl Held {
     /// Charged against the budget, in bytes.
-    pub(super) const fn cost(&self) -> usize {
-        self.cost
+    pub(super) fn cost(&self) -> usize {
+        if self.pieces.is_empty() {
+            0
+        } else {
+            self.cost.saturating_add(MAP_COST_BYTES)
+        }
+    }
+
+    /// What holding the parts would cost in addition, in bytes.
+    pub(super) fn cost_of(&self, parts: &[Run<'_>]) -> usize {
+        let map = if self.pieces.is_empty() { MAP_COST_BYTES } else { 0 };
+        parts.iter().fold(map, |sum, part| sum.saturating_add(part.cost()))
     }
 
     /// Number of pieces.
@@ -174,9 +186,4 @@ impl Held {
         self.cost = self.cost.saturating_sub(piece.run(pos).cost());
         Some((pos, piece))
     }
-}
-
-/// What holding the parts costs, in bytes.
-pub(super) fn cost(parts: &[Run<'_>]) -> usize {
-    parts.iter().fold(0, |sum, part| sum.saturating_add(part.cost()))
 }

@@ -8,7 +8,7 @@
 //! long as nothing was handed on, an earlier segment moves the start back. A hole in front of the first byte of such a
 //! direction is no gap: the capture simply begins behind it.
 
-use super::held::{Held, Piece, Run, cost};
+use super::held::{Held, Piece, Run};
 use super::{Budget, Outlet};
 use crate::model::packet::{Flags, Segment};
 
@@ -196,14 +196,20 @@ impl Side {
 
     /// Copies what is new of `run`; `false` when the budget has no room.
     fn hold(&mut self, run: Run<'_>, outlet: &mut Outlet<'_>) -> bool {
-        let parts = self.held.as_ref().map_or_else(|| vec![run], |held| held.uncovered(run));
-        let more = cost(&parts);
-        if !outlet.fits(self.cost(), more) {
+        let mut none = Held::default();
+        let held = self.held.as_deref_mut().unwrap_or(&mut none);
+        let parts = held.uncovered(run);
+        if parts.is_empty() {
+            return true;
+        }
+        let more = held.cost_of(&parts);
+        if !outlet.fits(held.cost(), more) {
             return false;
         }
-        if !parts.is_empty() {
-            self.held.get_or_insert_default().hold(&parts);
-            outlet.budget.held_bytes = outlet.budget.held_bytes.saturating_add(more);
+        held.hold(&parts);
+        outlet.budget.held_bytes = outlet.budget.held_bytes.saturating_add(more);
+        if self.held.is_none() {
+            self.held = Some(Box::new(none));
         }
         true
     }

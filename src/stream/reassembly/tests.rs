@@ -398,8 +398,8 @@ fn roles_flip_with_held_bytes() {
 fn full_budgets_make_holes_final_and_abandon_frees() {
     let small = Budget {
         held_bytes: 0,
-        max_bytes: 1000,
-        flow_max_bytes: 400,
+        max_bytes: 2000,
+        flow_max_bytes: 1050,
     };
     let mut bench = Bench {
         budget: small,
@@ -412,7 +412,7 @@ fn full_budgets_make_holes_final_and_abandon_frees() {
     flow.abandon(&mut bench.budget);
     assert_eq!(bench.budget.held_bytes, 0);
     let full = Budget {
-        held_bytes: 1000,
+        held_bytes: 2000,
         ..small
     };
     let mut bench = Bench {

@@ -199,10 +199,10 @@ proptest! {
     #[test]
     fn small_budgets_lose_bytes_but_never_the_place(
         client in stream(1, 12, true), server in stream(2, 12, true),
-        picks in prop::collection::vec(any::<bool>(), 1..40), max_bytes in 0usize..2000,
+        picks in prop::collection::vec(any::<bool>(), 1..40), max_bytes in 0usize..4000,
     ) {
         let streams = [client, server];
-        let budget = Budget { held_bytes: 0, max_bytes, flow_max_bytes: 1500 };
+        let budget = Budget { held_bytes: 0, max_bytes, flow_max_bytes: 3000 };
         let (bench, progress) = play(&streams, &picks, true, true, budget);
         for ((out, stream), progress) in bench.out.iter().zip(&streams).zip(&progress) {
             let (end, came) = walk(out, stream, 0);
