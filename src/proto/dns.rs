@@ -1,13 +1,16 @@
-//! DNS over UDP: RFC 1035, multicast DNS (RFC 6762) and LLMNR (RFC 4795). One chunk is one datagram.
+//! DNS over UDP: RFC 1035, multicast DNS (RFC 6762) and LLMNR (RFC 4795). One chunk is one datagram. DNS over TCP is in
+//! `tcp.rs`, over the same reading of a message.
 //!
 //! Only the question is read, from queries and from the answers that repeat it; resource records are looked at by the
 //! probe alone. Messages are parsed with the crate `domain`: its names only follow compression pointers that lead
 //! backwards, at most 255 of them, and stop at 255 octets, so the work on hostile input is bounded; the property tests
-//! below hold it to that. Ports are a hint: on the ports of DNS a header and one question are enough, elsewhere the
-//! whole datagram has to be a plain message, to the last byte.
+//! hold it to that. Ports are a hint: on the ports of DNS a header and one question are enough, elsewhere the whole
+//! message has to be a plain one, to the last byte.
 //!
-//! Does not do DNS over TCP, TLS, HTTPS or QUIC, and does not join questions with the addresses in the answers.
-//! A gap cannot happen here: a lost datagram is a message that never was.
+//! Does not read DNS over TLS, HTTPS or QUIC, and does not join questions with the addresses in the answers. A gap
+//! cannot happen on UDP: a lost datagram is a message that never was.
+
+pub mod tcp;
 
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hasher as _};
@@ -53,25 +56,34 @@ fn probe(prefix: &Prefix<'_>) -> Probe {
         let Ok(message) = Message::from_slice(datagram) else {
             continue;
         };
-        let known_port = prefix.ports.iter().any(|port| matches!(*port, DNS | LLMNR | MDNS));
-        if !(if known_port {
-            looks_like_dns(message, prefix.ports)
-        } else {
-            is_plain_dns(message)
-        }) {
-            continue;
+        if is_dns(message, prefix.ports) {
+            return Probe::Yes {
+                server: server_direction(message, dir, prefix.ports),
+            };
         }
-        let server = if prefix.ports == [MDNS, MDNS] {
-            // Everybody asks and answers on the same port; whoever sent first stays the client.
-            None
-        } else if message.header().qr() {
-            Some(dir)
-        } else {
-            Some(dir.flip())
-        };
-        return Probe::Yes { server };
     }
     Probe::No
+}
+
+/// Where the server's bytes travel, told by one message that travels in `dir`.
+fn server_direction(message: &Message<[u8]>, dir: Direction, ports: [u16; 2]) -> Option<Direction> {
+    if ports == [MDNS, MDNS] {
+        // Everybody asks and answers on the same port; whoever sent first stays the client.
+        return None;
+    }
+    Some(if message.header().qr() { dir } else { dir.flip() })
+}
+
+fn is_dns(message: &Message<[u8]>, ports: [u16; 2]) -> bool {
+    if is_port_of_dns(ports) {
+        looks_like_dns(message, ports)
+    } else {
+        is_plain_dns(message)
+    }
+}
+
+fn is_port_of_dns(ports: [u16; 2]) -> bool {
+    ports.iter().any(|port| matches!(*port, DNS | LLMNR | MDNS))
 }
 
 /// On a port of DNS: a header with a known opcode, and a first question (of a multicast answer: a first record).
@@ -163,26 +175,31 @@ struct Recent {
 
 impl Layer for Dns {
     fn push(&mut self, chunk: Chunk<'_>, up: &mut Up<'_>) -> Step {
-        let Data::Bytes(datagram) = chunk.data else {
-            return Step::Continue;
-        };
-        let Ok(message) = Message::from_slice(datagram) else {
+        match chunk.data {
+            Data::Bytes(datagram) => self.read(datagram, chunk.at, chunk.dir, up),
+            Data::End | Data::Gap(_) => Step::Continue,
+        }
+    }
+}
+
+impl Dns {
+    /// Reads one whole message.
+    fn read(&mut self, message: &[u8], at: Stamp, dir: Direction, up: &mut Up<'_>) -> Step {
+        let Ok(message) = Message::from_slice(message) else {
             return Step::Desync;
         };
         if !known_opcode(message.header()) {
             return Step::Desync;
         }
-        if !self.is_repeat(message, chunk.at, chunk.dir) {
+        if !self.is_repeat(message, at, dir) {
             for question in message.question().take(QUESTIONS_MAX) {
                 let Ok(question) = question else { break };
-                self.tell(question, message.header().qr(), chunk.at, up);
+                self.tell(question, message.header().qr(), at, up);
             }
         }
         Step::Continue
     }
-}
 
-impl Dns {
     /// Whether the message is a retransmission or the second copy from a mirror port; remembers it.
     fn is_repeat(&mut self, message: &Message<[u8]>, at: Stamp, dir: Direction) -> bool {
         let mut questions = message.question();

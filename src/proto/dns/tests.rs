@@ -13,7 +13,7 @@ use super::*;
 use crate::model::stamp::Timestamp;
 use crate::stream::layer::Output;
 
-const ENV: Env = Env {
+pub(super) const ENV: Env = Env {
     message_max_bytes: 1 << 20,
     head_max_bytes: 1 << 16,
     inflate_max_bytes: 1 << 20,
@@ -47,50 +47,62 @@ fn message(id: u16, flags: u16, counts: [u16; 4], body: &[u8]) -> Vec<u8> {
     out
 }
 
-fn query(id: u16, labels: &[&[u8]], kind: u16) -> Vec<u8> {
+pub(super) fn query(id: u16, labels: &[&[u8]], kind: u16) -> Vec<u8> {
     message(id, QUERY, [1, 0, 0, 0], &question(labels, kind, 1))
 }
 
 /// An answer with an address record whose name is a pointer to the question.
-fn answer(id: u16, labels: &[&[u8]], kind: u16) -> Vec<u8> {
+pub(super) fn answer(id: u16, labels: &[&[u8]], kind: u16) -> Vec<u8> {
     let mut body = question(labels, kind, 1);
     body.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 5]);
     message(id, ANSWER, [1, 1, 0, 0], &body)
 }
 
-const NAME: &[&[u8]] = &[b"mcp", b"Example", b"test"];
+pub(super) const NAME: &[&[u8]] = &[b"mcp", b"Example", b"test"];
 
-/// Pushes datagrams, each with its time in milliseconds; gives `name kind answer` of every fact and the last step.
-fn read(datagrams: &[(i64, Direction, Vec<u8>)]) -> (Vec<String>, Step) {
+/// Pushes chunks, each with its time in milliseconds; gives `name kind answer` of every fact and the last step.
+pub(super) fn facts_of<'a>(
+    mut layer: Box<dyn Layer>,
+    chunks: impl Iterator<Item = (i64, Direction, Data<'a>)>,
+) -> (Vec<String>, Step) {
     let mut facts = Vec::new();
     let mut above = None;
     let mut listener = |output: Output<'_>| match output {
         Output::Fact(_, Fact::Dns(dns)) => facts.push(format!("{} {} {}", dns.name, dns.kind, dns.answer)),
         other => panic!("{other:?}"),
     };
-    let mut layer = open(&ENV);
     let mut step = Step::Continue;
-    for (millis, dir, datagram) in datagrams {
-        let at = Stamp {
-            time: Timestamp::from_nanos(millis * 1_000_000),
-            ..Stamp::default()
+    for (millis, dir, data) in chunks {
+        let time = Timestamp::from_nanos(millis * 1_000_000);
+        let chunk = Chunk {
+            at: Stamp {
+                time,
+                ..Stamp::default()
+            },
+            dir,
+            lane: 0,
+            data,
         };
-        let data = if datagram.is_empty() {
+        step = layer.push(chunk, &mut Up::new(&ENV, &mut listener, &mut above));
+    }
+    (facts, step)
+}
+
+/// Pushes datagrams, each with its time in milliseconds; an empty one stands for the end.
+fn read(datagrams: &[(i64, Direction, Vec<u8>)]) -> (Vec<String>, Step) {
+    let data = |datagram| {
+        if <[u8]>::is_empty(datagram) {
             Data::End
         } else {
             Data::Bytes(datagram)
-        };
-        step = layer.push(
-            Chunk {
-                at,
-                dir: *dir,
-                lane: 0,
-                data,
-            },
-            &mut Up::new(&ENV, &mut listener, &mut above),
-        );
-    }
-    (facts, step)
+        }
+    };
+    facts_of(
+        open(&ENV),
+        datagrams
+            .iter()
+            .map(|(millis, dir, datagram)| (*millis, *dir, data(datagram))),
+    )
 }
 
 fn asked(to_server: &[u8], to_client: &[u8], ports: [u16; 2]) -> Probe {
