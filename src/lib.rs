@@ -6,6 +6,8 @@ pub mod source;
 
 pub mod stream;
 
+pub mod proto;
+
 pub mod detect;
 
 pub mod sink;

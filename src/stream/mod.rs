@@ -1,5 +1,6 @@
 //! Bytes in order, and the tower of layers that reads them.
 
+pub mod carry;
 pub mod layer;
 
 use crate::model::chunk::Chunk;
