@@ -434,7 +434,7 @@ fn framed(kind: &str, text: &[u8], choice: u8, zip: bool) -> (String, Vec<u8>) {
         text = encoder.finish().unwrap();
         head += "Content-Encoding: gzip\r\n";
     }
-    if choice % 3 == 0 {
+    if choice.is_multiple_of(3) {
         return (format!("{head}content-length: {}\r\n", text.len()), text);
     }
     head += "Transfer-Encoding: chunked\r\n";
@@ -444,13 +444,13 @@ fn framed(kind: &str, text: &[u8], choice: u8, zip: bool) -> (String, Vec<u8>) {
             body,
             "{:x}{}\r\n",
             piece.len(),
-            if choice % 2 == 0 { "" } else { ";x=y" }
+            if choice.is_multiple_of(2) { "" } else { ";x=y" }
         )
         .unwrap();
         body.extend_from_slice(piece);
         body.extend_from_slice(b"\r\n");
     }
-    body.extend_from_slice(if choice % 2 == 0 {
+    body.extend_from_slice(if choice.is_multiple_of(2) {
         b"0\r\n\r\n"
     } else {
         b"0\r\nX-Sum: 1\r\n\r\n"
@@ -465,9 +465,9 @@ impl Script {
         let name = ["Post", "Get", "Head", "Delete", "Other"][method];
         let method = ["POST", "GET", "HEAD", "DELETE", "FOO"][method];
         let (kind, text) = content(choices[1], number, usize::from(choices[2]));
-        let has_body = method == "POST" || choices[3] % 4 == 0;
+        let has_body = method == "POST" || choices[3].is_multiple_of(4);
         let zip = choices[3] % 3 == 1;
-        let marked = choices[4] % 3 == 0;
+        let marked = choices[4].is_multiple_of(3);
         let (mut fields, body) = if has_body {
             framed(kind, text.as_bytes(), choices[5], zip)
         } else {
@@ -530,11 +530,11 @@ impl Script {
         let candidate = self.rpc || asked.candidate;
         let (mut fields, mut body) = framed(kind, text.as_bytes(), choices[10], zip);
         let mut end = false;
-        if last && choices[11] % 2 == 0 && !zip {
+        if last && choices[11].is_multiple_of(2) && !zip {
             (fields, body, end) = (format!("Content-Type: {kind}\r\n"), text.clone().into_bytes(), true);
         }
         let mut unit = String::new();
-        if choices[11] % 3 == 0 {
+        if choices[11].is_multiple_of(3) {
             unit += "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
         }
         unit += &format!("HTTP/1.1 {status} X\r\n{fields}\r\n");
@@ -594,7 +594,7 @@ impl Script {
         for (dir, bytes) in &self.units {
             match runs.last_mut() {
                 Some((last, run)) if last == dir && !(*dir == ToClient && bytes.is_empty()) => {
-                    run.extend_from_slice(bytes)
+                    run.extend_from_slice(bytes);
                 }
                 _ => runs.push((*dir, bytes.clone())),
             }

@@ -35,8 +35,10 @@ pub(in crate::proto::http) fn listen(layer: &mut dyn Layer, chunks: &[(Direction
             if let Output::Message(message) = output {
                 let heads = message.transaction.map(|transaction| {
                     let request = transaction.request.as_ref();
-                    let request =
-                        request.map_or("-".into(), |request| format!("{:?} {}", request.method, request.target));
+                    let request = request.map_or_else(
+                        || "-".into(),
+                        |request| format!("{:?} {}", request.method, request.target),
+                    );
                     let response = transaction.response.as_ref().map_or(0, |response| response.status);
                     format!("{request} {response}")
                 });

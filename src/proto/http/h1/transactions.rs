@@ -45,6 +45,7 @@ pub(super) struct Transactions {
     /// Requests that were dropped while they waited; their answers come first.
     dropped: u64,
     orphan: Option<Box<Exchange>>,
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept for the queue")]
     idle: Vec<Box<Exchange>>,
     requests: Vec<Request>,
     responses: Vec<Response>,

@@ -60,6 +60,7 @@ fn oracle(text: &[u8]) -> Vec<Event> {
     }
     let tail = unfinished
         .strip_prefix("data:")
+        .filter(|value| !value.is_empty())
         .map(|value| value.strip_prefix(' ').unwrap_or(value));
     let cut = match tail {
         Some(tail) => data + tail,
