@@ -176,7 +176,7 @@ impl Reader {
     /// read of it, 0 when unknown.
     pub(super) fn gap(&mut self, missing: u64, say: &mut Say<'_>) {
         match (self.state, &mut self.sse) {
-            (State::Events, Some(sse)) if self.inflate.is_none() => sse.gap(),
+            (State::Events, Some(sse)) if self.inflate.is_none() => sse.gap(say),
             _ => self.cut(missing, say),
         }
     }

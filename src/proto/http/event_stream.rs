@@ -81,7 +81,7 @@ impl Layer for EventStream {
             (Direction::ToServer, _) => Step::Continue,
             (Direction::ToClient, Data::Bytes(bytes)) => self.bytes(chunk.at, bytes, up),
             (Direction::ToClient, Data::Gap(missing)) => {
-                self.sse.gap();
+                self.sse.gap(&mut |said| say(said, up));
                 if self.chunked.as_mut().is_some_and(|chunked| !chunked.gap(missing)) {
                     self.chunked = None;
                 }
@@ -214,7 +214,7 @@ mod tests {
         let (told, step) = listen(
             &mut *layer,
             &[
-                to_client(Data::Bytes(b"b\r\ndata: ")),
+                to_client(Data::Bytes(b"b\r\ndata: {1")),
                 to_client(Data::Gap(20)),
                 to_client(Data::Bytes(b"half}\n\n\r\n")),
                 to_client(Data::Bytes(b"b\r\ndata: {3}\n\n\r\n")),
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(step, Step::Continue);
         assert_eq!(
             told.iter().map(|told| told.body.as_str()).collect::<Vec<_>>(),
-            ["whole {3}"]
+            ["cut 0 {1", "whole {3}"]
         );
     }
 }

@@ -118,8 +118,9 @@ impl Sse {
         }
     }
 
-    /// Bytes are missing: the event at hand is lost, and so is whatever comes before the next empty line.
-    pub(super) fn gap(&mut self) {
+    /// Bytes are missing: the event at hand ends here, and whatever comes before the next empty line is lost.
+    pub(super) fn gap(&mut self, say: &mut Say<'_>) {
+        self.cut(say);
         self.forget();
         self.field.clear();
         (self.line, self.after_cr, self.bom, self.lost) = (Line::Ignored, false, 3, true);
@@ -127,6 +128,11 @@ impl Sse {
 
     /// The stream has ended: an unfinished event is discarded, unless it may be a cut message.
     pub(super) fn end(&mut self, say: &mut Say<'_>) {
+        self.cut(say);
+        self.reset();
+    }
+
+    fn cut(&self, say: &mut Say<'_>) {
         let json = matches!(self.data.trim_ascii_start().first(), Some(b'{' | b'['));
         if json && !self.lost {
             self.say(
@@ -137,7 +143,6 @@ impl Sse {
                 say,
             );
         }
-        self.reset();
     }
 
     fn without_bom<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {

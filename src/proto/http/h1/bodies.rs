@@ -195,12 +195,8 @@ impl Http1 {
             }
             State::Body(Framing::Length(left)) => self.cut(dir, left, up),
             State::Body(_) => self.cut(dir, 0, up),
-            State::Held => {
-                self.release(up);
-                up.stream(chunk);
-            }
             State::Tunnel => up.stream(chunk),
-            State::Ended | State::Head | State::Seek => {}
+            State::Choice | State::Ended | State::Head | State::Seek => {}
         }
         let side = self.side(dir);
         side.carry.clear();

@@ -60,11 +60,11 @@ struct Side {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Body(Framing),
+    /// Behind a request for another protocol: what comes next may be HTTP or that protocol.
+    Choice,
     /// Nothing more comes, or nothing that can be read.
     Ended,
     Head,
-    /// Behind a request to change the protocol: what comes is kept until the answer tells what it is.
-    Held,
     /// Joined midway: passing over a message whose head was not captured.
     Seek,
     /// The bytes belong to the stream above.
@@ -140,7 +140,10 @@ impl Http1 {
                     return true;
                 }
                 State::Seek => self.seek(dir, rest),
-                State::Held => self.hold(at, &mut rest, up),
+                State::Choice => {
+                    self.choose(rest);
+                    None
+                }
                 State::Body(framing) => self.body(dir, framing, at, &mut rest, up),
                 State::Head => match dir {
                     Direction::ToServer => self.request_head(at, &mut rest, up),
@@ -206,7 +209,7 @@ impl Http1 {
             .ask(request, candidate, weight, self.limits.head_max_bytes);
         self.open(Direction::ToServer, framing, plan, up);
         if changes && matches!(framing, Framing::None) {
-            self.requests.state = State::Held;
+            self.requests.state = State::Choice;
         }
         None
     }
@@ -261,10 +264,11 @@ impl Http1 {
             up,
         );
         if tunnel {
-            self.uncover(up)
+            self.uncover(up);
         } else {
-            self.refuse(slot, up)
+            self.refuse(slot);
         }
+        None
     }
 }
 

@@ -122,13 +122,25 @@ fn long_events_are_cut_at_the_bound() {
 }
 
 #[test]
-fn a_gap_loses_one_event() {
+fn a_gap_cuts_one_event() {
     let (mut sse, mut seen) = (Sse::new(100), Vec::new());
     let mut say = |said: Said<'_>| seen.push(format!("{:?}", said.body));
     sse.push(Stamp::default(), b"data: {\"a", &mut say);
-    sse.gap();
+    sse.gap(&mut say);
     sse.push(Stamp::default(), b"b\":1}\ndata: tail\n\ndata: next\n\n", &mut say);
-    assert_eq!(seen, [format!("{:?}", Body::Whole(b"next"))]);
+    assert_eq!(
+        seen,
+        [
+            format!(
+                "{:?}",
+                Body::Cut {
+                    head: b"{\"a",
+                    missing: 0
+                }
+            ),
+            format!("{:?}", Body::Whole(b"next"))
+        ]
+    );
 }
 
 #[test]
