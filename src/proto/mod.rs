@@ -1,4 +1,6 @@
 //! One protocol per file or folder: sans-IO readers of one stream each.
+//!
+//! To add one, write its layer, its probe and its row, and name the row in [`PROTOCOLS`].
 
 #![deny(
     clippy::indexing_slicing,
@@ -8,9 +10,10 @@
 )]
 
 pub mod dns;
+pub mod http;
 pub mod tls;
 
 use crate::stream::layer::Protocol;
 
-/// Every protocol, in probing order.
-pub const PROTOCOLS: &[Protocol] = &[tls::PROTOCOL, dns::PROTOCOL];
+/// Every protocol, in probing order: the first that says yes reads the stream.
+pub const PROTOCOLS: &[Protocol] = &[tls::PROTOCOL, http::HTTP_1, dns::PROTOCOL, dns::tcp::PROTOCOL, http::EVENT_STREAM];

@@ -14,6 +14,7 @@
     clippy::arithmetic_side_effects
 )]
 
+pub mod carry;
 pub mod layer;
 pub mod reassembly;
 

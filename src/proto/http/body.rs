@@ -1,0 +1,297 @@
+//! Bodies: from the bytes that a framing gives to messages. JSON whole, event streams by event, all else passed over.
+//!
+//! A body in one slice is borrowed through; one in several slices is joined in one recycled buffer. JSON that does not
+//! begin like JSON-RPC is only searched for its name, never kept. Knows nothing of chunks, frames or transactions.
+
+use super::Limits;
+use super::content::{Coding, JSONRPC, Kind, Peek, peek};
+use super::inflate::{Inflate, Inflated};
+use super::sse::Sse;
+use crate::model::message::Body;
+use crate::model::stamp::Stamp;
+use crate::stream::carry::release;
+
+/// What a body gives: a message without its surroundings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said<'a> {
+    /// Packet that carried its first byte.
+    pub(super) at: Stamp,
+    /// Name of the event, when it is one.
+    pub(super) event: Option<&'a str>,
+    /// Content.
+    pub(super) body: Body<'a>,
+}
+
+/// Takes what a body gives.
+pub(super) type Say<'s> = dyn FnMut(Said<'_>) + 's;
+
+/// What the heads tell of a body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    /// What it may hold.
+    pub(super) kind: Kind,
+    /// How it was compressed.
+    pub(super) coding: Coding,
+    /// Whether it is collected whatever it begins with.
+    pub(super) candidate: bool,
+    /// Whether the request was not captured, so that nothing is known of it.
+    pub(super) alone: bool,
+    /// Packet of the head's first byte.
+    pub(super) at: Stamp,
+}
+
+/// A reader of one body after the other in one direction.
+pub(super) struct Reader {
+    limits: Limits,
+    state: State,
+    candidate: bool,
+    /// Whether JSON-RPC was met in this body.
+    rpc: bool,
+    head_at: Stamp,
+    at: Option<Stamp>,
+    buffer: Vec<u8>,
+    inflate: Option<Inflate>,
+    sse: Option<Box<Sse>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Kept in `buffer`; so many bytes before it were not.
+    Collect { skipped: u64 },
+    /// An event stream.
+    Events,
+    /// JSON of another kind: only its name is looked for.
+    Hunt { skipped: u64 },
+    /// Undecided; what came so far is in `buffer`.
+    Peek,
+    /// All was said: the rest is passed over.
+    Said,
+    /// Not of interest.
+    Skip,
+}
+
+impl Reader {
+    /// Before any body.
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            state: State::Said,
+            candidate: false,
+            rpc: false,
+            head_at: Stamp::default(),
+            at: None,
+            buffer: Vec::new(),
+            inflate: None,
+            sse: None,
+        }
+    }
+
+    /// A body begins.
+    pub(super) fn open(&mut self, plan: Plan) {
+        (self.candidate, self.rpc, self.head_at, self.at) = (plan.candidate, false, plan.at, None);
+        self.state = match plan.kind {
+            Kind::Events => {
+                let max_bytes = self.limits.message_max_bytes;
+                self.sse.get_or_insert_with(|| Box::new(Sse::new(max_bytes))).reset();
+                State::Events
+            }
+            Kind::Json | Kind::MaybeJson => State::Peek,
+            Kind::Other => State::Skip,
+        };
+        if plan.coding == Coding::Identity || self.state == State::Skip {
+            return;
+        }
+        let stream = self.state == State::Events;
+        if stream || plan.candidate || plan.alone {
+            self.inflate = Inflate::new(plan.coding, self.limits.inflate_max_bytes, stream);
+        }
+        if self.inflate.is_none() {
+            self.state = if stream { State::Said } else { State::Skip };
+        }
+    }
+
+    /// Whether no byte of the body has come.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.at.is_none()
+    }
+
+    /// Whether the body turned out to be JSON-RPC.
+    pub(super) fn is_rpc(&self) -> bool {
+        self.rpc
+    }
+
+    /// The next bytes of the body, and how many follow as far as that is known.
+    pub(super) fn push(&mut self, at: Stamp, bytes: &[u8], left: Option<u64>, say: &mut Say<'_>) {
+        self.at.get_or_insert(at);
+        if matches!(self.state, State::Said | State::Skip) {
+            return;
+        }
+        match self.inflate.take() {
+            None => self.plain(at, bytes, left, say),
+            Some(inflate) => self.unpack(inflate, at, bytes, say),
+        }
+    }
+
+    /// The body is complete.
+    pub(super) fn finish(&mut self, say: &mut Say<'_>) {
+        if self.inflate.as_ref().is_some_and(|inflate| !inflate.is_complete()) {
+            return self.cut(0, say);
+        }
+        match self.state {
+            State::Collect { skipped: 0 } if !self.buffer.is_empty() => self.say(Body::Whole(&self.buffer), say),
+            _ => return self.cut(0, say),
+        }
+        self.close();
+    }
+
+    /// The body breaks off, or the rest of it is no use; so many bytes of it are missing, 0 when unknown.
+    pub(super) fn cut(&mut self, missing: u64, say: &mut Say<'_>) {
+        match self.state {
+            State::Said => {}
+            State::Events => {
+                if let Some(sse) = &mut self.sse {
+                    sse.end(say);
+                }
+            }
+            State::Collect { skipped } if !self.buffer.is_empty() => {
+                let missing = if self.inflate.is_some() {
+                    0
+                } else {
+                    missing.saturating_add(skipped)
+                };
+                self.say(
+                    Body::Cut {
+                        head: &self.buffer,
+                        missing,
+                    },
+                    say,
+                );
+            }
+            State::Collect { .. } | State::Hunt { .. } | State::Peek | State::Skip => self.say(Body::Absent, say),
+        }
+        self.close();
+    }
+
+    /// Bytes in the middle were not captured, and the body goes on behind them; `missing` counts all that will not be
+    /// read of it, 0 when unknown.
+    pub(super) fn gap(&mut self, missing: u64, say: &mut Say<'_>) {
+        match (self.state, &mut self.sse) {
+            (State::Events, Some(sse)) if self.inflate.is_none() => sse.gap(say),
+            _ => self.cut(missing, say),
+        }
+    }
+
+    fn unpack(&mut self, mut inflate: Inflate, at: Stamp, bytes: &[u8], say: &mut Say<'_>) {
+        let mut rest = bytes;
+        loop {
+            match inflate.next(&mut rest) {
+                Inflated::Output(output) => self.plain(at, output, None, say),
+                Inflated::Failed => return self.cut(0, say),
+                Inflated::More => break,
+            }
+            if let State::Hunt { .. } = self.state {
+                self.state = State::Skip;
+            }
+            if matches!(self.state, State::Said | State::Skip) {
+                return;
+            }
+        }
+        self.inflate = Some(inflate);
+    }
+
+    fn plain(&mut self, at: Stamp, bytes: &[u8], left: Option<u64>, say: &mut Say<'_>) {
+        match self.state {
+            State::Collect { .. } => self.collect(bytes, left, say),
+            State::Events => {
+                if let Some(sse) = &mut self.sse {
+                    sse.push(at, bytes, say);
+                }
+            }
+            State::Hunt { skipped } => {
+                if JSONRPC.find(bytes).is_some() {
+                    self.rpc = true;
+                    self.state = State::Collect { skipped };
+                    self.collect(bytes, left, say);
+                } else {
+                    self.state = State::Hunt {
+                        skipped: skipped.saturating_add(bytes.len() as u64),
+                    };
+                }
+            }
+            State::Peek if self.buffer.is_empty() => {
+                self.state = self.decide(bytes, left == Some(0));
+                match self.state {
+                    State::Collect { .. } => self.collect(bytes, left, say),
+                    State::Peek => self.buffer.extend_from_slice(bytes),
+                    _ => {}
+                }
+            }
+            State::Peek => {
+                let mut seen = std::mem::take(&mut self.buffer);
+                seen.extend_from_slice(bytes);
+                self.state = self.decide(&seen, left == Some(0));
+                if !matches!(self.state, State::Collect { .. } | State::Peek) {
+                    seen.clear();
+                }
+                self.buffer = seen;
+                if let State::Collect { .. } = self.state {
+                    self.settle(left, say);
+                }
+            }
+            State::Said | State::Skip => {}
+        }
+    }
+
+    /// What to do with JSON that begins with `seen`.
+    fn decide(&mut self, seen: &[u8], last: bool) -> State {
+        match peek(seen) {
+            Peek::NotJson => return State::Skip,
+            Peek::Short if !last => return State::Peek,
+            Peek::Rpc => self.rpc = true,
+            Peek::Json | Peek::Short => self.rpc = JSONRPC.find(seen).is_some(),
+        }
+        if self.rpc || self.candidate {
+            State::Collect { skipped: 0 }
+        } else {
+            State::Hunt {
+                skipped: seen.len() as u64,
+            }
+        }
+    }
+
+    fn collect(&mut self, bytes: &[u8], left: Option<u64>, say: &mut Say<'_>) {
+        let whole = left == Some(0) && self.buffer.is_empty() && self.state == (State::Collect { skipped: 0 });
+        if whole && bytes.len() <= self.limits.message_max_bytes {
+            self.say(Body::Whole(bytes), say);
+            return self.close();
+        }
+        self.buffer.extend_from_slice(bytes);
+        self.settle(left, say);
+    }
+
+    /// Ends the message with its last byte, or at its bound.
+    fn settle(&mut self, left: Option<u64>, say: &mut Say<'_>) {
+        let over = self.buffer.len().saturating_sub(self.limits.message_max_bytes);
+        if over > 0 {
+            self.buffer.truncate(self.limits.message_max_bytes);
+            let missing = left.map_or(0, |left| left.saturating_add(over as u64));
+            self.cut(missing, say);
+        } else if left == Some(0) {
+            self.finish(say);
+        }
+    }
+
+    fn say(&self, body: Body<'_>, say: &mut Say<'_>) {
+        say(Said {
+            at: self.at.unwrap_or(self.head_at),
+            event: None,
+            body,
+        });
+    }
+
+    fn close(&mut self) {
+        self.state = State::Said;
+        self.inflate = None;
+        release(&mut self.buffer);
+    }
+}

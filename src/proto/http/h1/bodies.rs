@@ -1,0 +1,218 @@
+//! Bodies within a connection: from the end of a head to the end of its message, whatever ends it.
+//!
+//! The framing says which bytes belong to the body, the reader says what they are, the exchange says whose they are.
+//! Cost: per slice, and per chunk of a chunked body; skipped bytes are not touched.
+
+use super::chunked::Piece;
+use super::framing::Framing;
+use super::probe::{Looks, status_line};
+use super::transactions::{Exchange, Slot};
+use super::{Http1, State, Stop};
+use crate::model::chunk::Chunk;
+use crate::model::message::{Body, Carrier, Message};
+use crate::model::net::Direction;
+use crate::model::stamp::Stamp;
+use crate::proto::http::body::{Plan, Said};
+use crate::proto::http::content::Kind;
+use crate::stream::layer::Up;
+
+impl Http1 {
+    /// A head is complete: its body begins, unless it has none.
+    pub(super) fn open(&mut self, dir: Direction, framing: Framing, plan: Plan, up: &mut Up<'_>) {
+        let slot = self.side(dir).slot;
+        let exchange = self.transactions.get(slot);
+        if matches!(framing, Framing::None) {
+            tell(
+                Said {
+                    at: plan.at,
+                    event: None,
+                    body: Body::Absent,
+                },
+                dir,
+                exchange,
+                up,
+            );
+            return self.close(dir);
+        }
+        if plan.kind == Kind::Events {
+            // Streams stay open for hours: who answered, and how, is known now.
+            tell(
+                Said {
+                    at: plan.at,
+                    event: None,
+                    body: Body::Absent,
+                },
+                dir,
+                exchange,
+                up,
+            );
+        }
+        let side = self.side(dir);
+        side.reader.open(plan);
+        side.state = State::Body(framing);
+    }
+
+    pub(super) fn body(
+        &mut self,
+        dir: Direction,
+        mut framing: Framing,
+        at: Stamp,
+        rest: &mut &[u8],
+        up: &mut Up<'_>,
+    ) -> Option<Stop> {
+        let side = match dir {
+            Direction::ToServer => &mut self.requests,
+            Direction::ToClient => &mut self.responses,
+        };
+        // The answer to a HEAD that was not captured has a length and no body.
+        if side.slot == Slot::Orphan && side.reader.is_fresh() && status_line(rest) == Looks::Like {
+            self.cut(dir, 0, up);
+            return None;
+        }
+        let exchange = self.transactions.get(side.slot);
+        let mut say = |said: Said<'_>| tell(said, dir, exchange, up);
+        let ended = match &mut framing {
+            Framing::None => true,
+            Framing::UntilClose => {
+                side.reader.push(at, std::mem::take(rest), None, &mut say);
+                false
+            }
+            Framing::Length(left) => {
+                let take = usize::try_from(*left).map_or(rest.len(), |left| left.min(rest.len()));
+                let (piece, behind) = rest.split_at(take);
+                *rest = behind;
+                *left = left.saturating_sub(piece.len() as u64);
+                side.reader.push(at, piece, Some(*left), &mut say);
+                *left == 0
+            }
+            Framing::Chunked(chunked) => loop {
+                match chunked.next(rest) {
+                    Piece::Data(data) => {
+                        let left = chunked.ends_with(rest).then_some(0);
+                        side.reader.push(at, data, left, &mut say);
+                    }
+                    Piece::More => break false,
+                    Piece::End => break true,
+                    Piece::Malformed => return Some(Stop::Lost),
+                }
+            },
+        };
+        side.state = State::Body(framing);
+        if ended {
+            side.reader.finish(&mut say);
+        }
+        self.learn(dir);
+        if ended {
+            self.close(dir);
+        }
+        None
+    }
+
+    /// A body that showed JSON-RPC makes its answer, and all that follows, worth collecting.
+    pub(super) fn learn(&mut self, dir: Direction) {
+        let side = self.side(dir);
+        if !side.reader.is_rpc() {
+            return;
+        }
+        let slot = side.slot;
+        self.rpc = true;
+        if let Some(exchange) = self.transactions.get_mut(slot) {
+            exchange.candidate = true;
+        }
+    }
+
+    /// A message has ended; the next one may begin.
+    pub(super) fn close(&mut self, dir: Direction) {
+        let side = self.side(dir);
+        side.state = State::Head;
+        let slot = side.slot;
+        match dir {
+            Direction::ToServer => self.transactions.end_request(slot),
+            Direction::ToClient => self.transactions.end_response(slot),
+        }
+    }
+
+    /// A body breaks off: tells what there is of it.
+    pub(super) fn cut(&mut self, dir: Direction, missing: u64, up: &mut Up<'_>) {
+        let side = match dir {
+            Direction::ToServer => &mut self.requests,
+            Direction::ToClient => &mut self.responses,
+        };
+        if let State::Body(_) = side.state {
+            let exchange = self.transactions.get(side.slot);
+            side.reader.cut(missing, &mut |said| tell(said, dir, exchange, up));
+            self.close(dir);
+        }
+    }
+
+    pub(super) fn gap(&mut self, chunk: Chunk<'_>, missing: u64, up: &mut Up<'_>) -> bool {
+        let dir = chunk.dir;
+        let side = match dir {
+            Direction::ToServer => &mut self.requests,
+            Direction::ToClient => &mut self.responses,
+        };
+        let State::Body(framing) = &mut side.state else {
+            if let State::Tunnel = side.state {
+                up.stream(chunk);
+            }
+            return matches!(side.state, State::Ended | State::Seek | State::Tunnel);
+        };
+        let unread = match framing {
+            Framing::Length(left) => std::mem::replace(left, left.saturating_sub(missing)),
+            Framing::Chunked(chunked) => {
+                if !chunked.gap(missing) {
+                    return false;
+                }
+                0
+            }
+            Framing::None | Framing::UntilClose => 0,
+        };
+        let (ended, inside) = match framing {
+            Framing::Length(left) => (*left == 0, unread >= missing),
+            _ => (false, true),
+        };
+        let exchange = self.transactions.get(side.slot);
+        let mut say = |said: Said<'_>| tell(said, dir, exchange, up);
+        side.reader.gap(unread, &mut say);
+        if ended {
+            side.reader.finish(&mut say);
+            self.close(dir);
+        }
+        inside
+    }
+
+    pub(super) fn end(&mut self, chunk: Chunk<'_>, up: &mut Up<'_>) -> bool {
+        let dir = chunk.dir;
+        match self.side(dir).state {
+            State::Body(Framing::UntilClose) => {
+                let side = match dir {
+                    Direction::ToServer => &mut self.requests,
+                    Direction::ToClient => &mut self.responses,
+                };
+                let exchange = self.transactions.get(side.slot);
+                side.reader.finish(&mut |said| tell(said, dir, exchange, up));
+                self.close(dir);
+            }
+            State::Body(Framing::Length(left)) => self.cut(dir, left, up),
+            State::Body(_) => self.cut(dir, 0, up),
+            State::Tunnel => up.stream(chunk),
+            State::Choice | State::Ended | State::Head | State::Seek => {}
+        }
+        let side = self.side(dir);
+        side.carry.clear();
+        side.state = State::Ended;
+        true
+    }
+}
+
+fn tell(said: Said<'_>, dir: Direction, exchange: Option<&Exchange>, up: &mut Up<'_>) {
+    let carrier = said.event.map_or(Carrier::HttpBody, |name| Carrier::SseEvent { name });
+    let transaction = exchange.map(|exchange| &exchange.transaction);
+    up.message(Message {
+        at: said.at,
+        dir,
+        carrier,
+        transaction,
+        body: said.body,
+    });
+}
