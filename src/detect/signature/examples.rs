@@ -53,7 +53,7 @@ fn complaint(id: &str, example: &Example) -> String {
 }
 
 /// The value that a template describes.
-pub(super) fn generate(template: &str) -> String {
+pub(crate) fn generate(template: &str) -> String {
     let mut random = Random(crc32(template.as_bytes()).into());
     let mut out = String::new();
     let mut rest = template;
