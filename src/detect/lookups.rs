@@ -42,7 +42,9 @@ impl Lookups {
     fn note(&self, seen: &Observation<'_>, name: &Seen<'_>, out: &mut Findings) {
         let names = &self.signatures.names;
         let proof = names.find_where(name.name, |rule| rule.proves(name.path));
-        let Some(rule) = proof.or_else(|| names.find_where(name.name, NameRule::recorded)) else { return };
+        let Some(rule) = proof.or_else(|| names.find_where(name.name, NameRule::recorded)) else {
+            return;
+        };
         let lower = name.name.trim_end_matches('.').to_ascii_lowercase();
         out.lookups.push(Lookup {
             name: lower.clone(),
@@ -71,18 +73,55 @@ impl Detector for Lookups {
             // An answer repeats its question: it counts nothing, and stands alone where only answers were captured.
             Fact::Dns(dns) => {
                 let (kind, count) = (Some(dns.kind), u64::from(!dns.answer));
-                self.note(seen, &Seen { name: dns.name, path: None, kind, via: "dns", client: dns.client, count }, out);
+                self.note(
+                    seen,
+                    &Seen {
+                        name: dns.name,
+                        path: None,
+                        kind,
+                        via: "dns",
+                        client: dns.client,
+                        count,
+                    },
+                    out,
+                );
             }
             Fact::Tls(tls) => {
-                let via = if seen.flow.tuple.transport == Transport::Udp { "quic-sni" } else { "sni" };
+                let via = if seen.flow.tuple.transport == Transport::Udp {
+                    "quic-sni"
+                } else {
+                    "sni"
+                };
                 if let Some(name) = tls.sni {
-                    self.note(seen, &Seen { name, path: None, kind: None, via, client, count: 1 }, out);
+                    self.note(
+                        seen,
+                        &Seen {
+                            name,
+                            path: None,
+                            kind: None,
+                            via,
+                            client,
+                            count: 1,
+                        },
+                        out,
+                    );
                 }
             }
             Fact::Http(transaction) => {
                 if let Some((request, name)) = transaction.request.as_ref().and_then(|it| Some((it, host(it)?))) {
                     let path = Some(request.path());
-                    self.note(seen, &Seen { name, path, kind: None, via: "http-host", client, count: 1 }, out);
+                    self.note(
+                        seen,
+                        &Seen {
+                            name,
+                            path,
+                            kind: None,
+                            via: "http-host",
+                            client,
+                            count: 1,
+                        },
+                        out,
+                    );
                 }
             }
             Fact::Mcp(_) => {}
@@ -93,7 +132,11 @@ impl Detector for Lookups {
 /// `Host` without its port.
 fn host(request: &Request) -> Option<&str> {
     let host = request.headers.text(Field::Host)?.trim();
-    Some(host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(name, _)| name))
+    Some(
+        host.rsplit_once(':')
+            .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+            .map_or(host, |(name, _)| name),
+    )
 }
 
 /// The key holds rule, client and name alone, so that look-up and connection are one finding; the server's address is
@@ -130,11 +173,19 @@ fn finding(seen: &Observation<'_>, name: &Seen<'_>, rule: &NameRule, lower: Stri
         },
         severity,
         // With the path that the rule names, a shared host says as much as a dedicated one.
-        confidence: if rule.shared_host { rule.confidence.max(0.8) } else { rule.confidence },
+        confidence: if rule.shared_host {
+            rule.confidence.max(0.8)
+        } else {
+            rule.confidence
+        },
         references: rule.references.clone(),
         count: name.count,
         seen: Span::at(seen.at),
-        evidence: Evidence { sample: None, session: None, flow: Some(seen.flow.tuple) },
+        evidence: Evidence {
+            sample: None,
+            session: None,
+            flow: Some(seen.flow.tuple),
+        },
         detail,
     }
 }
@@ -150,26 +201,54 @@ mod tests {
 
     fn run(fact: Fact<'_>) -> Findings {
         let end = |addr: &str, port| Endpoint::new(addr.parse().unwrap(), port);
-        let tuple = FiveTuple { transport: Transport::Tcp, client: end("10.0.0.9", 40_000), server: end("203.0.113.5", 443) };
+        let tuple = FiveTuple {
+            transport: Transport::Tcp,
+            client: end("10.0.0.9", 40_000),
+            server: end("203.0.113.5", 443),
+        };
         let (at, mut out) = (Stamp::default(), Findings::default());
-        let flow = FlowInfo { id: 1, tuple, seen: Span::at(at), packets: [1, 1], bytes: [1, 1], from_start: true };
+        let flow = FlowInfo {
+            id: 1,
+            tuple,
+            seen: Span::at(at),
+            packets: [1, 1],
+            bytes: [1, 1],
+            from_start: true,
+        };
         Lookups::new(Arc::new(Signatures::builtin())).inspect(&Observation { at, flow: &flow, fact }, &mut out);
         out
     }
 
     fn dns(name: &str, answer: bool) -> Findings {
-        run(Fact::Dns(Dns { client: "10.0.0.9".parse().unwrap(), name, kind: "A", answer }))
+        run(Fact::Dns(Dns {
+            client: "10.0.0.9".parse().unwrap(),
+            name,
+            kind: "A",
+            answer,
+        }))
     }
 
     fn http(host: &str, target: &str) -> Findings {
         let mut headers = Headers::default();
         headers.push(b"Host", host.as_bytes());
-        let request = Request { at: Stamp::default(), method: HttpMethod::Get, target: target.into(), headers };
-        run(Fact::Http(&Transaction { request: Some(request), response: None }))
+        let request = Request {
+            at: Stamp::default(),
+            method: HttpMethod::Get,
+            target: target.into(),
+            headers,
+        };
+        run(Fact::Http(&Transaction {
+            request: Some(request),
+            response: None,
+        }))
     }
 
     fn kinds(found: &Findings) -> Vec<(Kind, &str)> {
-        found.findings.iter().map(|finding| (finding.key.kind, &*finding.key.rule)).collect()
+        found
+            .findings
+            .iter()
+            .map(|finding| (finding.key.kind, &*finding.key.rule))
+            .collect()
     }
 
     #[test]
@@ -192,7 +271,11 @@ mod tests {
             ("a.vercel.app", None),
             ("a.ngrok-free.app", None),
         ] {
-            assert_eq!(dns(name, false).findings.first().map(|finding| finding.key.kind), kind, "{name}");
+            assert_eq!(
+                dns(name, false).findings.first().map(|finding| finding.key.kind),
+                kind,
+                "{name}"
+            );
         }
         assert_eq!(dns("github.com", false).lookups.len(), 1);
         assert_eq!(dns("a.vercel.app", false).lookups.len(), 0);
@@ -201,9 +284,15 @@ mod tests {
 
     #[test]
     fn shared_hosts_need_their_path() {
-        assert_eq!(kinds(&http("api.githubcopilot.com:80", "/mcp/?x")), [(Kind::RemoteEndpoint, "ep-api-githubcopilot-com")]);
+        assert_eq!(
+            kinds(&http("api.githubcopilot.com:80", "/mcp/?x")),
+            [(Kind::RemoteEndpoint, "ep-api-githubcopilot-com")]
+        );
         assert_eq!(kinds(&http("api.githubcopilot.com", "/chat")), []);
-        assert_eq!(kinds(&http("github.com", "/mcp")), [(Kind::RegistryLookup, "reg-github-com")]);
+        assert_eq!(
+            kinds(&http("github.com", "/mcp")),
+            [(Kind::RegistryLookup, "reg-github-com")]
+        );
     }
 
     #[test]
@@ -211,7 +300,10 @@ mod tests {
         let (query, answer) = (dns("mcp.linear.app", false), dns("mcp.linear.app", true));
         assert_eq!(query.findings[0].key, answer.findings[0].key);
         assert_eq!((query.lookups[0].count, answer.lookups[0].count), (1, 0));
-        let sni = run(Fact::Tls(Tls { sni: Some("mcp.linear.app"), ech: false }));
+        let sni = run(Fact::Tls(Tls {
+            sni: Some("mcp.linear.app"),
+            ech: false,
+        }));
         assert_eq!(sni.findings[0].key, query.findings[0].key);
         assert_eq!(sni.lookups[0].via, "sni");
     }

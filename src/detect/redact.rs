@@ -30,7 +30,10 @@ pub fn sample(hit: &Hit<'_, '_>) -> Option<Sample> {
         SampleForm::Head => format!("{}…", prefix().trim_end()),
         SampleForm::Edges => {
             let prefix = prefix();
-            format!("{prefix}…{}", tail(value, MAX_TAIL.min(budget - prefix.chars().count())))
+            format!(
+                "{prefix}…{}",
+                tail(value, MAX_TAIL.min(budget - prefix.chars().count()))
+            )
         }
     };
     (shown != "…").then(|| Sample::redacted(shown))
@@ -50,7 +53,12 @@ fn head(text: &str, bytes: usize) -> &str {
 
 /// The last `count` characters.
 fn tail(text: &str, count: usize) -> &str {
-    let start = text.char_indices().rev().take(count).last().map_or(text.len(), |(at, _)| at);
+    let start = text
+        .char_indices()
+        .rev()
+        .take(count)
+        .last()
+        .map_or(text.len(), |(at, _)| at);
     &text[start..]
 }
 
@@ -96,7 +104,11 @@ mod tests {
         let mut out = Vec::new();
         secrets.scan(text.as_bytes(), Place::Arguments, &mut |hit| {
             let value = String::from_utf8(hit.text[hit.value.clone()].to_vec()).unwrap();
-            out.push((hit.rule.id.to_string(), value, sample(hit).map(|sample| sample.as_str().to_owned())));
+            out.push((
+                hit.rule.id.to_string(),
+                value,
+                sample(hit).map(|sample| sample.as_str().to_owned()),
+            ));
         });
         out
     }
@@ -106,12 +118,23 @@ mod tests {
         let signatures = Signatures::builtin();
         let key = ["AKIA", "QX7RT2MNLW5ZJ3KP"].concat();
         let token = ["glpat", "-Zx81mQpT0aLw93KdYeRb"].concat();
-        let url = format!("postgresql://svc:{}@db.internal.corp.test:5432/ledger_of_a_long_name", "q8ZtR2vLw0Xy7Bn4");
+        let url = format!(
+            "postgresql://svc:{}@db.internal.corp.test:5432/ledger_of_a_long_name",
+            "q8ZtR2vLw0Xy7Bn4"
+        );
         let text = format!("{key} {token} {url} ssn 219-45-8812");
-        let shown: Vec<_> = samples(&signatures.secrets, &text).into_iter().map(|(_, _, sample)| sample).collect();
+        let shown: Vec<_> = samples(&signatures.secrets, &text)
+            .into_iter()
+            .map(|(_, _, sample)| sample)
+            .collect();
         assert_eq!(
             shown,
-            [Some("AKIA…P".to_owned()), Some("glpat-…".to_owned()), Some("postgresql://…".to_owned()), None]
+            [
+                Some("AKIA…P".to_owned()),
+                Some("glpat-…".to_owned()),
+                Some("postgresql://…".to_owned()),
+                None
+            ]
         );
     }
 
@@ -120,7 +143,10 @@ mod tests {
         let signatures = Signatures::builtin();
         let token = ["glpat", "-Zx81mQpT0aLw93KdYeRb"].concat();
         let json = format!(r#"{{"description":"use\n{token}\tor \"{token}\""}}"#);
-        assert_eq!(replace_hits(&json, &signatures), r#"{"description":"use\n[sec-gitlab-pat]\tor \"[sec-gitlab-pat]\""}"#);
+        assert_eq!(
+            replace_hits(&json, &signatures),
+            r#"{"description":"use\n[sec-gitlab-pat]\tor \"[sec-gitlab-pat]\""}"#
+        );
         assert_eq!(replace_hits("plain ä", &signatures), "plain ä");
         assert_eq!(blank_hits(&format!("a/{token}/b"), &signatures), "a/{secret}/b");
     }

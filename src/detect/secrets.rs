@@ -29,9 +29,24 @@ const MAX_NAME_CHARS: usize = 128;
 
 /// Fields that are never scanned: cookies and session ids belong where they are, the rest is not the peers' to choose.
 const PASSED_OVER: [&str; 18] = [
-    "accept", "accept-encoding", "accept-language", "authorization", "cache-control", "connection", "content-length",
-    "content-type", "cookie", "date", "etag", "host", "mcp-protocol-version", "mcp-session-id", "proxy-authorization",
-    "set-cookie", "transfer-encoding", "vary",
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "etag",
+    "host",
+    "mcp-protocol-version",
+    "mcp-session-id",
+    "proxy-authorization",
+    "set-cookie",
+    "transfer-encoding",
+    "vary",
 ];
 /// Names of fields that hold no credential although they are called tokens.
 const NO_CREDENTIAL: [&str; 5] = ["csrf", "cursor", "etag", "page", "xsrf"];
@@ -76,7 +91,15 @@ impl Detector for SecretScan {
         let name = mcp.call.as_ref().and_then(|call| call.name).or(mcp.name.as_deref());
         let tool = name.map(|name| redact::blank_hits(&clip(name), &self.signatures));
         let site = site(&mcp.site, &self.signatures);
-        let mut report = Report { signatures: &self.signatures, seen, mcp, site, tool, start, out };
+        let mut report = Report {
+            signatures: &self.signatures,
+            seen,
+            mcp,
+            site,
+            tool,
+            start,
+            out,
+        };
         if let Some(rpc) = &mcp.rpc {
             report.bodies(rpc);
         }
@@ -100,10 +123,16 @@ impl Detector for SecretScan {
 
 impl Report<'_, '_> {
     fn bodies(&mut self, rpc: &JsonRpc<'_>) {
-        let answer = if self.mcp.listing.is_some() { Place::Metadata } else { Place::Result };
-        for (part, prefix, place) in
-            [(rpc.params, "params", Place::Arguments), (rpc.result, "result", answer), (rpc.error, "error", answer)]
-        {
+        let answer = if self.mcp.listing.is_some() {
+            Place::Metadata
+        } else {
+            Place::Result
+        };
+        for (part, prefix, place) in [
+            (rpc.params, "params", Place::Arguments),
+            (rpc.result, "result", answer),
+            (rpc.error, "error", answer),
+        ] {
             if let Some(json) = part {
                 self.body(json, prefix, place);
             }
@@ -117,7 +146,12 @@ impl Report<'_, '_> {
         signatures.secrets.scan(plain.text(), place, &mut |hit| {
             let path = walk.path_at(prefix, plain.origin(&hit.value).start);
             let path = blank(&path, hit);
-            self.add(hit, hit.rule.kind, hit.rule.severity, redact::blank_hits(&path, signatures));
+            self.add(
+                hit,
+                hit.rule.kind,
+                hit.rule.severity,
+                redact::blank_hits(&path, signatures),
+            );
         });
     }
 
@@ -128,7 +162,7 @@ impl Report<'_, '_> {
         for (name, value) in headers.iter() {
             let lower = name.to_ascii_lowercase();
             let holds = |word: &&str| memchr::memmem::find(&lower, word.as_bytes()).is_some();
-            if !PASSED_OVER.iter().any(|known| known.as_bytes() == lower) && !NO_CREDENTIAL.iter().any(|word| holds(&word)) {
+            if !PASSED_OVER.iter().any(|known| known.as_bytes() == lower) && !NO_CREDENTIAL.iter().any(holds) {
                 lines.push((text.len(), name));
                 text.extend_from_slice(name);
                 text.extend_from_slice(b": ");
@@ -138,10 +172,17 @@ impl Report<'_, '_> {
         }
         let signatures = self.signatures;
         signatures.secrets.scan(&text, Place::Header, &mut |hit| {
-            let line = lines.partition_point(|(start, _)| *start <= hit.value.start).saturating_sub(1);
+            let line = lines
+                .partition_point(|(start, _)| *start <= hit.value.start)
+                .saturating_sub(1);
             let name = lines.get(line).map_or(&b""[..], |(_, name)| name);
             let name = redact::blank_hits(&clip(&String::from_utf8_lossy(name)), signatures);
-            self.add(hit, hit.rule.kind, hit.rule.severity, format!("header {}", blank(&name, hit)));
+            self.add(
+                hit,
+                hit.rule.kind,
+                hit.rule.severity,
+                format!("header {}", blank(&name, hit)),
+            );
         });
     }
 
@@ -152,7 +193,10 @@ impl Report<'_, '_> {
             return;
         }
         let signatures = self.signatures;
-        for (field, name) in [(Field::Authorization, "Authorization"), (Field::ProxyAuthorization, "Proxy-Authorization")] {
+        for (field, name) in [
+            (Field::Authorization, "Authorization"),
+            (Field::ProxyAuthorization, "Proxy-Authorization"),
+        ] {
             let Some(value) = headers.get(field) else { continue };
             signatures.secrets.scan(value, Place::Header, &mut |hit| {
                 if !hit.rule.generic && hit.rule.kind == Kind::SecretInTransit {
@@ -166,8 +210,16 @@ impl Report<'_, '_> {
         let signatures = self.signatures;
         let host = request.headers.text(Field::Host).unwrap_or_default();
         let path = format!("{host}{}", request.path());
-        signatures.secrets.scan(path.as_bytes(), Place::Url, &mut |hit| self.in_url(hit, "path".to_owned()));
-        for (key, value) in request.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('=')).take(MAX_QUERY_KEYS) {
+        signatures.secrets.scan(path.as_bytes(), Place::Url, &mut |hit| {
+            self.in_url(hit, "path".to_owned());
+        });
+        for (key, value) in request
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .take(MAX_QUERY_KEYS)
+        {
             let plain = key.to_ascii_lowercase().replace('-', "_");
             if SESSION_KEYS.contains(&plain.as_str()) {
                 continue;
@@ -231,7 +283,11 @@ impl Report<'_, '_> {
             references: rule.references.clone(),
             count: 1,
             seen: Span::at(self.seen.at),
-            evidence: Evidence { sample: redact::sample(hit), session: self.mcp.session, flow: Some(tuple) },
+            evidence: Evidence {
+                sample: redact::sample(hit),
+                session: self.mcp.session,
+                flow: Some(tuple),
+            },
             detail: std::collections::BTreeMap::new(),
         });
     }
@@ -248,8 +304,16 @@ fn site(site: &Site<'_>, signatures: &Signatures) -> SiteKey {
 
 /// A key that is itself the value must not be told as a place.
 fn blank(place: &str, hit: &Hit<'_, '_>) -> String {
-    let value = hit.text.get(hit.value.clone()).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
-    if value.is_empty() { place.to_owned() } else { place.replace(value, "{secret}") }
+    let value = hit
+        .text
+        .get(hit.value.clone())
+        .and_then(|value| std::str::from_utf8(value).ok())
+        .unwrap_or_default();
+    if value.is_empty() {
+        place.to_owned()
+    } else {
+        place.replace(value, "{secret}")
+    }
 }
 
 fn clip(name: &str) -> String {
@@ -258,7 +322,9 @@ fn clip(name: &str) -> String {
 
 /// The value of a header field; `Mcp-Param-*` and `Mcp-Name` wrap what is no plain text as `=?base64?…?=`.
 fn decoded(value: &[u8]) -> Cow<'_, [u8]> {
-    let inner = value.strip_prefix(b"=?base64?").and_then(|rest| rest.strip_suffix(b"?="));
+    let inner = value
+        .strip_prefix(b"=?base64?")
+        .and_then(|rest| rest.strip_suffix(b"?="));
     let text = inner.and_then(|inner| base64::engine::general_purpose::STANDARD.decode(inner).ok());
     text.map_or(Cow::Borrowed(value), Cow::Owned)
 }
@@ -281,165 +347,12 @@ fn percent_decoded(value: &str) -> Cow<'_, [u8]> {
 
 fn hex(bytes: &[u8], range: Range<usize>) -> Option<u8> {
     let digits = std::str::from_utf8(bytes.get(range)?).ok()?;
-    digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u8::from_str_radix(digits, 16).ok()).flatten()
+    digits
+        .bytes()
+        .all(|b| b.is_ascii_hexdigit())
+        .then(|| u8::from_str_radix(digits, 16).ok())
+        .flatten()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::signature::generate;
-    use crate::model::flow::FlowInfo;
-    use crate::model::mcp::{McpTransport, RpcKind};
-    use crate::model::message::{HttpMethod, Transaction};
-    use crate::model::net::{Endpoint, FiveTuple, Transport};
-    use crate::model::observation::Proof;
-    use crate::model::stamp::Stamp;
-
-    /// Findings as `kind rule place sample`, of a request with this target and these fields, or of a result.
-    fn run(dir: Direction, json: Option<&str>, target: &str, fields: &[(&str, &str)]) -> Vec<String> {
-        let end = |addr: &str, port| Endpoint::new(addr.parse().unwrap(), port);
-        let tuple = FiveTuple { transport: Transport::Tcp, client: end("10.0.0.9", 40_000), server: end("10.0.0.5", 8000) };
-        let (at, mut headers) = (Stamp::default(), Headers::default());
-        for (name, value) in fields {
-            headers.push(name.as_bytes(), value.as_bytes());
-        }
-        let request = Request { at, method: HttpMethod::Post, target: target.into(), headers };
-        let transaction = Transaction { request: Some(request), response: None };
-        let (params, result) = if dir == Direction::ToServer { (json, None) } else { (None, json) };
-        let rpc = JsonRpc { kind: RpcKind::Request, method: "tools/call", id: None, params, result, error: None, cut: false, odd: false };
-        let mcp = Mcp {
-            rpc: Some(rpc),
-            dir,
-            site: Site { endpoint: tuple.server, hostname: None, path: Some("/mcp") },
-            transport: McpTransport::StreamableHttp,
-            transaction: Some(&transaction),
-            call: None,
-            name: Some("deploy".into()),
-            session: None,
-            auth: None,
-            revision: None,
-            client: None,
-            server: None,
-            instructions: None,
-            listing: None,
-            proof: Proof::default(),
-            success: false,
-            alias: None,
-        };
-        let flow = FlowInfo { id: 1, tuple, seen: Span::at(at), packets: [1, 1], bytes: [1, 1], from_start: true };
-        let mut out = Findings::default();
-        thread_local!(static SIGNATURES: Arc<Signatures> = Arc::new(Signatures::builtin()));
-        let scan = SecretScan::new(SIGNATURES.with(Clone::clone));
-        scan.inspect(&Observation { at, flow: &flow, fact: Fact::Mcp(&mcp) }, &mut out);
-        let show = |finding: &Finding| {
-            let sample = finding.evidence.sample.as_ref().map_or("-", |sample| sample.as_str());
-            let key = &finding.key;
-            format!("{} {} {} {sample} x{}", key.kind.word(), key.rule, key.place.as_deref().unwrap_or("-"), finding.count)
-        };
-        out.findings.iter().map(show).collect()
-    }
-
-    #[test]
-    fn bodies_name_their_place() {
-        let token = generate("glpat-{alnum:20}");
-        let inner = serde_json::json!({"dsn": generate("mysql://svc:{alnum:18}@db.corp.test:3306/a_database_with_a_long_name")}).to_string();
-        let json = serde_json::json!({"arguments": {"env": {"T": token, "list": [1, inner]}}, "note": format!("line\n{token}")});
-        assert_eq!(
-            run(Direction::ToServer, Some(&json.to_string()), "/mcp", &[]),
-            [
-                "secret-in-transit sec-gitlab-pat params.arguments.env.T glpat-… x1",
-                "secret-in-transit sec-db-uri params.arguments.env.list[1] mysql://… x1",
-                "secret-in-transit sec-gitlab-pat params.note glpat-… x1",
-            ]
-        );
-    }
-
-    #[test]
-    fn personal_data_has_no_sample() {
-        let json = serde_json::json!({"content": [{"text": "{\"mail\": \"dana.marsh@corp.test\", \"ssn\": \"219-45-8812\"}"}]});
-        assert_eq!(
-            run(Direction::ToClient, Some(&json.to_string()), "/mcp", &[]),
-            ["pii-in-transit pii-email result.content[0].text - x1", "pii-in-transit pii-us-ssn result.content[0].text - x1"]
-        );
-    }
-
-    #[test]
-    fn escaped_slashes_do_not_hide() {
-        let secret = generate("{[A-Za-z0-9]:12}/{[A-Za-z0-9+]:27}");
-        let json = format!("{{\"aws_secret_access_key\":\"{}\"}}", secret.replace('/', "\\/"));
-        let tail = &secret[secret.len() - 4..];
-        let expected = format!("secret-in-transit sec-aws-secret params.aws_secret_access_key …{tail} x1");
-        assert_eq!(run(Direction::ToServer, Some(&json), "/mcp", &[]), [expected]);
-    }
-
-    #[test]
-    fn a_key_that_is_a_secret_is_no_place() {
-        let token = generate("glpat-{alnum:20}");
-        let json = format!("{{\"{token}\":1}}");
-        assert_eq!(
-            run(Direction::ToServer, Some(&json), "/mcp", &[]),
-            ["secret-in-transit sec-gitlab-pat params.{secret} glpat-… x1"]
-        );
-    }
-
-    #[test]
-    fn headers() {
-        let (token, jwt, key) = (generate("glpat-{alnum:20}"), generate("{jwt}"), generate("{alnum:32}"));
-        let wrapped = format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(&token));
-        let bearer = format!("Bearer {jwt}");
-        let found = run(
-            Direction::ToServer,
-            None,
-            "/mcp",
-            &[
-                ("X-Gitlab-Token", &token),
-                ("Authorization", &bearer),
-                ("Mcp-Param-Key", &wrapped),
-                ("x-api-key", &key),
-                ("Mcp-Session-Id", &jwt),
-                ("X-CSRF-Token", &key),
-                ("X-Request-Id", "123e4567-e89b-42d3-a456-426614174000"),
-            ],
-        );
-        let tail = &jwt[jwt.len() - 4..];
-        let key_tail = &key[key.len() - 4..];
-        assert_eq!(
-            found,
-            [
-                "secret-in-transit sec-gitlab-pat header X-Gitlab-Token glpat-… x1".to_owned(),
-                "secret-in-transit sec-gitlab-pat header Mcp-Param-Key glpat-… x1".to_owned(),
-                format!("secret-in-transit sec-header-apikey header x-api-key …{key_tail} x1"),
-                format!("secret-in-transit sec-jwt header Authorization eyJ…{tail} x1"),
-            ]
-        );
-        assert_eq!(run(Direction::ToServer, None, "/mcp", &[("Authorization", &format!("Bearer {key}"))]), [""; 0]);
-    }
-
-    #[test]
-    fn targets() {
-        let (google, key) = (generate("AIza{b64url:34}x"), generate("{alnum:32}"));
-        for (target, found) in [
-            (format!("/mcp?api_key={google}&x=1"), vec!["token-in-url sec-gcp-apikey query api_key"]),
-            (format!("/mcp?access_token={key}"), vec!["token-in-url sec-url-apikey query access_token"]),
-            (format!("/mcp?session_id={key}&sessionId={key}&v={key}&page_token={key}"), vec![]),
-            ("/mcp?api_key=demo".to_owned(), vec![]),
-            (format!("/{google}/mcp"), vec!["token-in-url sec-gcp-apikey path"]),
-        ] {
-            let told = run(Direction::ToServer, None, &target, &[]);
-            assert_eq!(told.len(), found.len(), "{told:?}");
-            assert!(told.iter().zip(found).all(|(told, found)| told.starts_with(found)), "{told:?}");
-        }
-        let zapier = format!("/api/mcp/s/{}/mcp", generate("{b64url:40}"));
-        let told = run(Direction::ToServer, None, &zapier, &[("Host", "mcp.zapier.com")]);
-        assert!(told.len() == 1 && told[0].starts_with("token-in-url sec-zapier-mcp path"), "{told:?}");
-    }
-
-    #[test]
-    fn repeats_are_counted() {
-        let token = generate("glpat-{alnum:20}");
-        assert_eq!(
-            run(Direction::ToServer, Some(&format!("{{\"a\":\"{token} {token}\"}}")), "/", &[]),
-            ["secret-in-transit sec-gitlab-pat params.a glpat-… x2"]
-        );
-    }
-}
+mod tests;
