@@ -1,1 +1,59 @@
-fn main() {}
+//! Speed of the signatures: a pass over text without a hit, a name, and the start-up.
+
+use divan::counter::BytesCount;
+use divan::{Bencher, black_box};
+use shadowtap::detect::signature::secrets::Place;
+use shadowtap::detect::signature::{Plain, Signatures};
+
+fn main() {
+    divan::main();
+}
+
+const MIB: usize = 1024 * 1024;
+
+/// Tool listings: prose in JSON.
+fn listing() -> String {
+    let tool = r#"{"name":"search_issues","description":"Search for issues and pull requests across repositories. Returns title, state, labels and the number of comments; use page and per_page to walk the results.","inputSchema":{"type":"object","properties":{"query":{"type":"string","description":"Words to look for"},"page":{"type":"integer"}},"required":["query"]}},"#;
+    tool.repeat(MIB / tool.len())
+}
+
+/// Results: ids, times, digests, escapes.
+fn records() -> String {
+    let mut text = String::new();
+    let mut state: u64 = 7;
+    while text.len() < MIB {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        text.push_str(&format!(
+            r#"{{\"id\":\"{state:016x}\",\"order\":{},\"at\":\"2026-11-20T10:00:00.123Z\",\"sha\":\"{:032x}\",\"note\":\"line one\nline two\"}},"#,
+            state % 10_000_000_000,
+            u128::from(state) * 0x9E37_79B9_7F4A_7C15_F39C
+        ));
+    }
+    text
+}
+
+#[divan::bench(args = ["listing", "records"])]
+fn scan(bencher: Bencher<'_, '_>, what: &str) {
+    let signatures = Signatures::builtin();
+    let text = if what == "listing" { listing() } else { records() };
+    bencher.counter(BytesCount::of_str(&text)).bench(|| {
+        let mut hits = 0;
+        signatures
+            .secrets
+            .scan(Plain::of(black_box(&text)).text(), Place::Result, &mut |_| hits += 1);
+        assert_eq!(hits, 0);
+    });
+}
+
+#[divan::bench(args = ["cdn.assets.example.com", "mcp.linear.app", "x.y.registry.smithery.ai"])]
+fn name(bencher: Bencher<'_, '_>, name: &str) {
+    let signatures = Signatures::builtin();
+    bencher.bench(|| signatures.names.find(black_box(name)).is_some());
+}
+
+#[divan::bench]
+fn start_up() -> Signatures {
+    Signatures::builtin()
+}

@@ -3,7 +3,12 @@
 //! A detector finds something at a byte offset of a raw message; a report names the place by its path
 //! (`params.arguments.env.TOKEN`, `result.content[0].text`). The walk is iterative, remembers at most
 //! [`MAX_DEPTH`] levels, accepts texts that are cut or broken, and never builds a tree. It does not validate.
-#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::arithmetic_side_effects)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::arithmetic_side_effects
+)]
 
 use std::borrow::Cow;
 
@@ -87,7 +92,10 @@ impl<'a> Walk<'a> {
                 Level::Object(None) => {}
             }
             if path.len() > MAX_PATH_BYTES {
-                let cut = (0..=MAX_PATH_BYTES).rev().find(|at| path.is_char_boundary(*at)).unwrap_or(0);
+                let cut = (0..=MAX_PATH_BYTES)
+                    .rev()
+                    .find(|at| path.is_char_boundary(*at))
+                    .unwrap_or(0);
                 path.truncate(cut);
                 path.push('…');
                 break;
@@ -206,7 +214,10 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
 }
 
 fn push_key(path: &mut String, key: &str) {
-    let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'$'));
+    let plain = !key.is_empty()
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'$'));
     if plain {
         if !path.is_empty() {
             path.push('.');
@@ -267,7 +278,10 @@ pub(crate) fn unicode_escape(tail: &str) -> Option<(char, usize)> {
     if !(0xD800..0xDC00).contains(&unit) {
         return Some((char::from_u32(unit).unwrap_or('\u{FFFD}'), 6));
     }
-    let low = tail.get(6..12).filter(|low| low.starts_with("\\u")).and_then(|low| hex4(low.get(2..)?));
+    let low = tail
+        .get(6..12)
+        .filter(|low| low.starts_with("\\u"))
+        .and_then(|low| hex4(low.get(2..)?));
     match low {
         Some(low) if (0xDC00..0xE000).contains(&low) => {
             let high = unit.wrapping_sub(0xD800).wrapping_shl(10);
@@ -279,7 +293,11 @@ pub(crate) fn unicode_escape(tail: &str) -> Option<(char, usize)> {
 }
 
 fn hex4(digits: &str) -> Option<u32> {
-    digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok()).flatten()
+    digits
+        .bytes()
+        .all(|b| b.is_ascii_hexdigit())
+        .then(|| u32::from_str_radix(digits, 16).ok())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -312,7 +330,10 @@ mod tests {
         assert_eq!(path_at("}}]]", "p", 3), "p");
         let deep = "[".repeat(100_000) + "\"x\"";
         assert!(path_at(&deep, "p", 100_001).len() <= MAX_PATH_BYTES + 3);
-        assert_eq!(path_at(&format!(r#"{{"{}":1}}"#, "k".repeat(9000)), "p", 9_004).len(), MAX_PATH_BYTES + 3);
+        assert_eq!(
+            path_at(&format!(r#"{{"{}":1}}"#, "k".repeat(9000)), "p", 9_004).len(),
+            MAX_PATH_BYTES + 3
+        );
     }
 
     #[test]

@@ -12,8 +12,22 @@ const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SA
 
 /// Passwords of manuals and examples.
 const WEAK: [&str; 16] = [
-    "admin", "changeme", "guest", "mypass", "mypassword", "mysecretpassword", "pass", "passwd", "password", "postgres", "pwd",
-    "redacted", "root", "secret", "test", "user",
+    "admin",
+    "changeme",
+    "guest",
+    "mypass",
+    "mypassword",
+    "mysecretpassword",
+    "pass",
+    "passwd",
+    "password",
+    "postgres",
+    "pwd",
+    "redacted",
+    "root",
+    "secret",
+    "test",
+    "user",
 ];
 
 /// One named check.
@@ -61,7 +75,9 @@ impl Check {
             Self::Basic => basic(value),
             Self::Crc32Base62 => crc32_base62(value),
             Self::Entropy(bits) => entropy(value) >= *bits,
-            Self::Jwt => jwt_part(value, 0).is_some_and(|head| head.contains("\"alg\"")) && jwt_part(value, 1).is_some(),
+            Self::Jwt => {
+                jwt_part(value, 0).is_some_and(|head| head.contains("\"alg\"")) && jwt_part(value, 1).is_some()
+            }
             Self::JwtSays(text) => jwt_part(value, 1).is_some_and(|payload| payload.contains(&**text)),
             Self::Opaque => opaque(value),
             Self::Password => password(value),
@@ -107,10 +123,13 @@ fn jwt_part(value: &[u8], number: usize) -> Option<String> {
 }
 
 fn opaque(value: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(value) else { return false };
+    let Ok(text) = std::str::from_utf8(value) else {
+        return false;
+    };
     let digit = text.bytes().any(|byte| byte.is_ascii_digit());
     let letter = text.bytes().any(|byte| byte.is_ascii_alphabetic());
-    let address = text.contains("://") || text.starts_with(['/', '.', '$', '%', '~', '{', '[', '(']) || text.contains("()");
+    let address =
+        text.contains("://") || text.starts_with(['/', '.', '$', '%', '~', '{', '[', '(']) || text.contains("()");
     // Words joined by marks: names, paths, settings.
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
     let longest_mixed = words
@@ -122,29 +141,42 @@ fn opaque(value: &[u8]) -> bool {
 }
 
 fn password(value: &[u8]) -> bool {
-    let masked = value.iter().all(|byte| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'_' | b'-'));
+    let masked = value
+        .iter()
+        .all(|byte| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'_' | b'-'));
     !masked && !WEAK.iter().any(|weak| weak.as_bytes().eq_ignore_ascii_case(value)) && !value.starts_with(b"$")
 }
 
 fn pem(value: &[u8]) -> bool {
     // Behind the header line; a key file holds at least a line of base64 with mixed characters.
-    let body = value.get(10..).and_then(|rest| memchr::memmem::find(rest, b"-----").map(|at| &rest[at + 5..]));
+    let body = value
+        .get(10..)
+        .and_then(|rest| memchr::memmem::find(rest, b"-----").map(|at| &rest[at + 5..]));
     body.is_some_and(|body| {
-        body.split(|byte| byte.is_ascii_whitespace())
-            .any(|line| line.len() >= 32 && line.iter().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(b)) && entropy(line) > 3.5)
+        body.split(u8::is_ascii_whitespace).any(|line| {
+            line.len() >= 32
+                && line.iter().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(b))
+                && entropy(line) > 3.5
+        })
     })
 }
 
 fn crc32_base62(value: &[u8]) -> bool {
-    let Some((rest, digits)) = value.split_last_chunk::<6>() else { return false };
-    let Some((_, body)) = rest.split_last_chunk::<30>() else { return false };
+    let Some((rest, digits)) = value.split_last_chunk::<6>() else {
+        return false;
+    };
+    let Some((_, body)) = rest.split_last_chunk::<30>() else {
+        return false;
+    };
     base62(crc32(body)) == *digits
 }
 
 /// CRC-32 of ISO 3309 (the one of gzip).
 pub(super) fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
+        })
     })
 }
 
@@ -161,7 +193,11 @@ pub(super) fn base62(mut number: u32) -> [u8; 6] {
 
 /// Base64 as the examples of the rules need it.
 pub(super) fn encode(text: &[u8], url: bool) -> String {
-    if url { BASE64_URL.encode(text).trim_end_matches('=').to_owned() } else { BASE64.encode(text) }
+    if url {
+        BASE64_URL.encode(text).trim_end_matches('=').to_owned()
+    } else {
+        BASE64.encode(text)
+    }
 }
 
 #[cfg(test)]

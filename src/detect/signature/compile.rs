@@ -18,11 +18,26 @@ use crate::model::finding::{Kind, Severity};
 
 /// Files that are compiled in.
 const BUILTIN: [(&str, &str); 5] = [
-    ("signatures/endpoints.toml", include_str!("../../../signatures/endpoints.toml")),
-    ("signatures/gateways.toml", include_str!("../../../signatures/gateways.toml")),
-    ("signatures/poisoning.toml", include_str!("../../../signatures/poisoning.toml")),
-    ("signatures/registries.toml", include_str!("../../../signatures/registries.toml")),
-    ("signatures/secrets.toml", include_str!("../../../signatures/secrets.toml")),
+    (
+        "signatures/endpoints.toml",
+        include_str!("../../../signatures/endpoints.toml"),
+    ),
+    (
+        "signatures/gateways.toml",
+        include_str!("../../../signatures/gateways.toml"),
+    ),
+    (
+        "signatures/poisoning.toml",
+        include_str!("../../../signatures/poisoning.toml"),
+    ),
+    (
+        "signatures/registries.toml",
+        include_str!("../../../signatures/registries.toml"),
+    ),
+    (
+        "signatures/secrets.toml",
+        include_str!("../../../signatures/secrets.toml"),
+    ),
 ];
 /// Compiled size of one expression.
 const MAX_PATTERN_BYTES: usize = 1024 * 1024;
@@ -79,7 +94,12 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn defect(&self, what: String, cure: &str) -> Defect {
-        Defect { file: self.file.to_path_buf(), line: Some(self.line), what, cure: cure.to_owned() }
+        Defect {
+            file: self.file.to_path_buf(),
+            line: Some(self.line),
+            what,
+            cure: cure.to_owned(),
+        }
     }
 }
 
@@ -127,7 +147,12 @@ struct Set {
 impl Set {
     fn unreadable(&mut self, file: &Path, error: &std::io::Error) {
         let cure = "check the path and its permissions".to_owned();
-        self.defects.push(Defect { file: file.to_owned(), line: None, what: error.to_string(), cure });
+        self.defects.push(Defect {
+            file: file.to_owned(),
+            line: None,
+            what: error.to_string(),
+            cure,
+        });
     }
 
     fn files_of(&mut self, dir: &Path) -> Vec<PathBuf> {
@@ -152,13 +177,18 @@ impl Set {
             Err(defect) => return self.defects.push(defect),
         };
         let file: Arc<Path> = file.into();
-        self.stop.extend(rules.stop.into_iter().map(|fragment| fragment.to_ascii_lowercase()));
+        self.stop
+            .extend(rules.stop.into_iter().map(|fragment| fragment.to_ascii_lowercase()));
         for Placed { line, rule } in rules.rules {
-            let source = Source { file: file.clone(), line };
+            let source = Source {
+                file: file.clone(),
+                line,
+            };
             match self.known.get(rule.id()) {
                 Some(&at) if *self.rules[at].0.file == *file => {
                     let what = format!("rule {} stands there twice", rule.id());
-                    self.defects.push(source.defect(what, "give each rule an id of its own"));
+                    self.defects
+                        .push(source.defect(what, "give each rule an id of its own"));
                 }
                 Some(&at) => self.rules[at] = (source, rule),
                 None => {
@@ -172,7 +202,10 @@ impl Set {
     /// `trusted`: only built-in files, whose poisoning expressions a test compiles.
     fn compile(mut self, trusted: bool) -> Result<Signatures, Vec<Defect>> {
         let (mut named, mut secrets, mut poison, mut examples) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (source, rule) in std::mem::take(&mut self.rules).into_iter().filter(|(_, rule)| rule.enabled()) {
+        for (source, rule) in std::mem::take(&mut self.rules)
+            .into_iter()
+            .filter(|(_, rule)| rule.enabled())
+        {
             let id = rule.id().to_owned();
             let tests = match &rule {
                 AnyRule::Secret(rule) => rule.test.clone(),
@@ -189,8 +222,14 @@ impl Set {
                 AnyRule::Poison(rule) => poisoned(rule, trusted).map(|rule| poison.push(rule)),
             };
             match done {
-                Ok(()) => examples.push(RuleExamples { id, source, examples: tests }),
-                Err(what) => self.defects.push(source.defect(format!("rule {id}: {what}"), "mend the rule or take it out")),
+                Ok(()) => examples.push(RuleExamples {
+                    id,
+                    source,
+                    examples: tests,
+                }),
+                Err(what) => self
+                    .defects
+                    .push(source.defect(format!("rule {id}: {what}"), "mend the rule or take it out")),
             }
         }
         if !self.defects.is_empty() {
@@ -198,23 +237,42 @@ impl Set {
         }
         let secrets = Secrets::new(secrets, &self.stop).map_err(|what| {
             let cure = "use fewer or shorter anchors".to_owned();
-            vec![Defect { file: PathBuf::from("signatures"), line: None, what, cure }]
+            vec![Defect {
+                file: PathBuf::from("signatures"),
+                line: None,
+                what,
+                cure,
+            }]
         })?;
-        Ok(Signatures { names: Names::new(named), secrets, poison, examples })
+        Ok(Signatures {
+            names: Names::new(named),
+            secrets,
+            poison,
+            examples,
+        })
     }
 }
 
 fn share(confidence: f32) -> Result<f32, String> {
-    (0.0..=1.0).contains(&confidence).then_some(confidence).ok_or_else(|| format!("confidence {confidence} is not within 0 and 1"))
+    (0.0..=1.0)
+        .contains(&confidence)
+        .then_some(confidence)
+        .ok_or_else(|| format!("confidence {confidence} is not within 0 and 1"))
 }
 
 /// Names as they are looked up: lower case, labels of letters, digits, hyphens.
 fn hosts(domains: file::Domains) -> Result<Vec<String>, String> {
-    let names: Vec<String> = domains.into_vec().into_iter().map(|name| name.to_ascii_lowercase()).collect();
+    let names: Vec<String> = domains
+        .into_vec()
+        .into_iter()
+        .map(|name| name.to_ascii_lowercase())
+        .collect();
     let good = |name: &String| {
         name.contains('.')
             && name.split('.').all(|label| {
-                !label.is_empty() && label.len() < 64 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+                !label.is_empty()
+                    && label.len() < 64
+                    && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
             })
     };
     match names.iter().find(|name| !good(name)) {
@@ -296,7 +354,10 @@ fn scope(words: &[String]) -> Result<u8, String> {
         return Ok(u8::MAX);
     }
     words.iter().try_fold(0, |bits, word| {
-        let (place, _) = Place::ALL.iter().find(|(_, known)| known == word).ok_or_else(|| format!("scope {word:?} is not known"))?;
+        let (place, _) = Place::ALL
+            .iter()
+            .find(|(_, known)| known == word)
+            .ok_or_else(|| format!("scope {word:?} is not known"))?;
         Ok(bits | place.bit())
     })
 }
@@ -312,7 +373,11 @@ fn secret(rule: file::Secret) -> Result<SecretRule, String> {
     if rule.before.max(rule.after) > MAX_WINDOW_BYTES {
         return Err(format!("a window of more than {MAX_WINDOW_BYTES} bytes"));
     }
-    let regex = RegexBuilder::new(&rule.pattern).unicode(false).size_limit(MAX_PATTERN_BYTES).build().map_err(|e| e.to_string())?;
+    let regex = RegexBuilder::new(&rule.pattern)
+        .unicode(false)
+        .size_limit(MAX_PATTERN_BYTES)
+        .build()
+        .map_err(|e| e.to_string())?;
     if regex.is_match(b"") {
         return Err("the pattern matches the empty text".to_owned());
     }
@@ -340,6 +405,7 @@ fn secret(rule: file::Secret) -> Result<SecretRule, String> {
             other => return Err(format!("sample = {other:?}; it is edges, head, scheme or none")),
         },
         anchors: rule.anchors,
+        public: rule.public,
         fold: rule.fold,
         find,
         scope: scope(&rule.scope)?,
@@ -359,6 +425,7 @@ fn personal(rule: file::Pii) -> Result<SecretRule, String> {
         generic: false,
         sample: SampleForm::None,
         anchors: Vec::new(),
+        public: Vec::new(),
         fold: false,
         find: Find::Class(*class),
         scope: scope(&rule.scope)?,
@@ -370,7 +437,10 @@ fn poisoned(rule: file::Poison, trusted: bool) -> Result<PoisonRule, String> {
         return Err(format!("weight {} is above 100", rule.weight));
     }
     if !trusted {
-        regex::RegexBuilder::new(&rule.pattern).size_limit(MAX_PATTERN_BYTES).build().map_err(|error| error.to_string())?;
+        regex::RegexBuilder::new(&rule.pattern)
+            .size_limit(MAX_PATTERN_BYTES)
+            .build()
+            .map_err(|error| error.to_string())?;
     }
     Ok(PoisonRule {
         id: rule.id.into(),

@@ -22,12 +22,18 @@ impl Signatures {
                     (Some(text), None) => text.clone(),
                     (None, Some(template)) => generate(template),
                     _ => {
-                        defects.push(rule.source.defect("an example needs text or generate".into(), "give one of the two"));
+                        defects.push(
+                            rule.source
+                                .defect("an example needs text or generate".into(), "give one of the two"),
+                        );
                         continue;
                     }
                 };
                 if self.matches(&rule.id, &text) != example.r#match {
-                    defects.push(rule.source.defect(complaint(&rule.id, example), "mend the pattern or the example"));
+                    defects.push(
+                        rule.source
+                            .defect(complaint(&rule.id, example), "mend the pattern or the example"),
+                    );
                 }
             }
         }
@@ -40,26 +46,33 @@ impl Signatures {
         }
         Place::ALL.iter().any(|(place, _)| {
             let mut hit = false;
-            self.secrets.scan(text.as_bytes(), *place, &mut |found| hit |= *found.rule.id == *id);
+            self.secrets
+                .scan(text.as_bytes(), *place, &mut |found| hit |= *found.rule.id == *id);
             hit
         })
     }
 }
 
 fn complaint(id: &str, example: &Example) -> String {
-    let text = example.generate.as_ref().or(example.text.as_ref()).map_or("", String::as_str);
+    let text = example
+        .generate
+        .as_ref()
+        .or(example.text.as_ref())
+        .map_or("", String::as_str);
     let wish = if example.r#match { "does not match" } else { "matches" };
     format!("rule {id} {wish} its example {text:?}")
 }
 
 /// The value that a template describes.
-pub(super) fn generate(template: &str) -> String {
+pub(crate) fn generate(template: &str) -> String {
     let mut random = Random(crc32(template.as_bytes()).into());
     let mut out = String::new();
     let mut rest = template;
     while let Some((head, tail)) = rest.split_once('{') {
         out.push_str(head);
-        let made = tail.split_once('}').and_then(|(word, behind)| Some((value(word, &out, &mut random)?, behind)));
+        let made = tail
+            .split_once('}')
+            .and_then(|(word, behind)| Some((value(word, &out, &mut random)?, behind)));
         match made {
             Some((text, behind)) => {
                 out.push_str(&text);
@@ -77,24 +90,52 @@ pub(super) fn generate(template: &str) -> String {
 
 fn value(word: &str, before: &str, random: &mut Random) -> Option<String> {
     let token = |header: &str, payload: &str, random: &mut Random| {
-        format!("{}.{}.{}", encode(header.as_bytes(), true), encode(payload.as_bytes(), true), random.draw("[A-Za-z0-9_-]", 43))
+        format!(
+            "{}.{}.{}",
+            encode(header.as_bytes(), true),
+            encode(payload.as_bytes(), true),
+            random.draw("[A-Za-z0-9_-]", 43)
+        )
     };
     Some(match word {
         "basic" => encode(format!("svc:{}", random.draw("[A-Za-z0-9]", 14)).as_bytes(), false),
         "card" => card(random),
         "card-spaced" => {
             let number = card(random);
-            format!("{} {} {} {}", &number[..4], &number[4..8], &number[8..12], &number[12..])
+            format!(
+                "{} {} {} {}",
+                &number[..4],
+                &number[4..8],
+                &number[8..12],
+                &number[12..]
+            )
         }
         "crc32b62" => {
             let body = before.get(before.len().checked_sub(30)?..)?;
             String::from_utf8(base62(crc32(body.as_bytes())).to_vec()).ok()?
         }
         "iban" => iban(random),
-        "jwt" => token(r#"{"alg":"HS256","typ":"JWT"}"#, r#"{"iss":"https://idp.test","sub":"u1"}"#, random),
-        "jwt-k8s" => token(r#"{"alg":"RS256","kid":"a"}"#, r#"{"iss":"kubernetes/serviceaccount","sub":"s"}"#, random),
-        "jwt-kid" => token(r#"{"alg":"RS256","kid":"a"}"#, r#"{"iss":"https://idp.test","sub":"u1"}"#, random),
-        "ssn" => format!("4{}-{}-{}", random.draw("[1-8]", 2), random.draw("[1-9]", 2), random.draw("[1-9]", 4)),
+        "jwt" => token(
+            r#"{"alg":"HS256","typ":"JWT"}"#,
+            r#"{"iss":"https://idp.test","sub":"u1"}"#,
+            random,
+        ),
+        "jwt-k8s" => token(
+            r#"{"alg":"RS256","kid":"a"}"#,
+            r#"{"iss":"kubernetes/serviceaccount","sub":"s"}"#,
+            random,
+        ),
+        "jwt-kid" => token(
+            r#"{"alg":"RS256","kid":"a"}"#,
+            r#"{"iss":"https://idp.test","sub":"u1"}"#,
+            random,
+        ),
+        "ssn" => format!(
+            "4{}-{}-{}",
+            random.draw("[1-8]", 2),
+            random.draw("[1-9]", 2),
+            random.draw("[1-9]", 4)
+        ),
         "uuid" => {
             let part = |length, random: &mut Random| random.draw("[a-f0-9]", length);
             let (a, b, c) = (part(8, random), part(4, random), part(3, random));
@@ -126,7 +167,10 @@ fn card(random: &mut Random) -> String {
 fn iban(random: &mut Random) -> String {
     let body = random.draw("[0-9]", 18);
     let with = |check: u32| format!("DE{check:02}{body}");
-    (2..99).map(with).find(|number| mod97(number.as_bytes())).unwrap_or_default()
+    (2..99)
+        .map(with)
+        .find(|number| mod97(number.as_bytes()))
+        .unwrap_or_default()
 }
 
 /// SplitMix64: good enough for values that only have to look drawn.
@@ -155,7 +199,9 @@ impl Random {
             }
         }
         #[expect(clippy::cast_possible_truncation, reason = "a remainder of the alphabet's length")]
-        (0..length).map(|_| alphabet[(self.next() % alphabet.len() as u64) as usize]).collect()
+        (0..length)
+            .map(|_| alphabet[(self.next() % alphabet.len() as u64) as usize])
+            .collect()
     }
 }
 
@@ -175,7 +221,11 @@ mod tests {
     fn every_rule_behaves_as_its_examples_say() {
         let signatures = Signatures::builtin();
         let defects = signatures.check();
-        assert!(defects.is_empty(), "{}", defects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+        assert!(
+            defects.is_empty(),
+            "{}",
+            defects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        );
         for rule in &signatures.examples {
             if signatures.secrets.rules().iter().any(|known| *known.id == *rule.id) {
                 let count = |wish| rule.examples.iter().filter(|example| example.r#match == wish).count();
@@ -196,7 +246,13 @@ mod tests {
     fn noise_gives_nothing() {
         let signatures = Signatures::builtin();
         let mut random = Random(20_261_120);
-        for (set, length) in [("[a-f0-9]", 64), ("[A-Za-z0-9+/]", 76), ("[A-Za-z0-9_-]", 200), ("[0-9]", 16), ("[A-Z0-9]", 26)] {
+        for (set, length) in [
+            ("[a-f0-9]", 64),
+            ("[A-Za-z0-9+/]", 76),
+            ("[A-Za-z0-9_-]", 200),
+            ("[0-9]", 16),
+            ("[A-Z0-9]", 26),
+        ] {
             let mut text = String::new();
             while text.len() < 400_000 {
                 text.push_str(&random.draw(set, length));

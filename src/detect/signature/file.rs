@@ -163,6 +163,9 @@ pub(super) struct Secret {
     pub(super) generic: bool,
     #[serde(default = "edges")]
     pub(super) sample: String,
+    /// Starts of values that everybody knows, where they are not the anchors.
+    #[serde(default)]
+    pub(super) public: Vec<String>,
     #[serde(default)]
     pub(super) scope: Vec<String>,
     pub(super) severity: String,
@@ -289,8 +292,8 @@ pub(super) struct Rules {
 
 /// Reads one file.
 pub(super) fn parse(file: &Path, text: &str) -> Result<Rules, Defect> {
-    let document: Document = toml::from_str(text)
-        .map_err(|error| Defect::from_toml(file, text, &error, "mend the rule or take it out"))?;
+    let document: Document =
+        toml::from_str(text).map_err(|error| Defect::from_toml(file, text, &error, "mend the rule or take it out"))?;
     let defect = |offset: usize, what: String, cure: &str| Defect {
         file: file.to_owned(),
         line: Some(Defect::line_of(text, offset)),
@@ -309,9 +312,16 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Rules, Defect> {
     place(text, document.pii, AnyRule::Pii, &mut rules);
     place(text, document.poison, AnyRule::Poison, &mut rules);
     if rules.len() > MAX_RULES {
-        return Err(defect(0, format!("{} rules in one file", rules.len()), "split the file: at most 10,000 rules each"));
+        return Err(defect(
+            0,
+            format!("{} rules in one file", rules.len()),
+            "split the file: at most 10,000 rules each",
+        ));
     }
-    Ok(Rules { rules, stop: document.stop.fragments })
+    Ok(Rules {
+        rules,
+        stop: document.stop.fragments,
+    })
 }
 
 /// Rules with their lines. Within a table lines ascend, so one pass over the text counts them all.
@@ -319,9 +329,17 @@ fn place<T>(text: &str, table: Vec<Spanned<T>>, wrap: fn(T) -> AnyRule, out: &mu
     let (mut line, mut at) = (1, 0);
     for rule in table {
         let start = rule.span().start;
-        line += text.get(at..start).unwrap_or_default().bytes().filter(|byte| *byte == b'\n').count();
+        line += text
+            .get(at..start)
+            .unwrap_or_default()
+            .bytes()
+            .filter(|byte| *byte == b'\n')
+            .count();
         at = at.max(start);
-        out.push(Placed { line, rule: wrap(rule.into_inner()) });
+        out.push(Placed {
+            line,
+            rule: wrap(rule.into_inner()),
+        });
     }
 }
 
@@ -334,7 +352,11 @@ mod tests {
     #[test]
     fn mistakes_are_told_with_their_line() {
         for (body, line, word) in [
-            ("[[registry]]\nid = \"a\"\ndomain = \"a.test\"\ntier = 1\ncolour = 3\n", 9, "colour"),
+            (
+                "[[registry]]\nid = \"a\"\ndomain = \"a.test\"\ntier = 1\ncolour = 3\n",
+                9,
+                "colour",
+            ),
             ("[[registry]]\nid = \"a\"\ndomain = \"a.test\"\n", 5, "tier"),
             ("[[registries]]\nid = \"a\"\n", 5, "registries"),
             ("x = = 1\n", 5, ""),
@@ -344,7 +366,12 @@ mod tests {
             assert_eq!(defect.line, Some(line), "{defect}");
             assert!(defect.what.contains(word), "{defect}");
         }
-        assert_eq!(parse(Path::new("f"), "schema = 2\n[meta]\nname=\"\"\nversion=\"\"").unwrap_err().line, Some(1));
+        assert_eq!(
+            parse(Path::new("f"), "schema = 2\n[meta]\nname=\"\"\nversion=\"\"")
+                .unwrap_err()
+                .line,
+            Some(1)
+        );
     }
 
     #[test]
@@ -353,6 +380,12 @@ mod tests {
             "{HEAD}[[registry]]\nid = \"a\"\ndomain = \"a.test\"\ntier = 1\n\n[[registry]]\nid = \"b\"\ndomain = [\"b.test\"]\ntier = 2\n"
         );
         let rules = parse(Path::new("f"), &text).unwrap().rules;
-        assert_eq!(rules.iter().map(|placed| (placed.rule.id(), placed.line)).collect::<Vec<_>>(), [("a", 5), ("b", 10)]);
+        assert_eq!(
+            rules
+                .iter()
+                .map(|placed| (placed.rule.id(), placed.line))
+                .collect::<Vec<_>>(),
+            [("a", 5), ("b", 10)]
+        );
     }
 }

@@ -16,3 +16,6 @@ mod plain;
 
 pub use compile::{PoisonRule, Signatures};
 pub use plain::Plain;
+
+#[cfg(test)]
+pub(crate) use examples::generate;

@@ -49,14 +49,20 @@ impl NameRule {
 
     /// Which of two rules of the same length is asked first.
     fn rank(&self) -> usize {
-        ["endpoint", "gateway", "registry", "tunnel"].iter().position(|word| *word == self.category).unwrap_or(4)
+        ["endpoint", "gateway", "registry", "tunnel"]
+            .iter()
+            .position(|word| *word == self.category)
+            .unwrap_or(4)
     }
 }
 
 /// Whether `path` is `known` or lies below it. The root leads nowhere: everybody asks for it.
 fn leads_to(known: &str, path: &str) -> bool {
     let known = known.trim_end_matches('/');
-    !known.is_empty() && path.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    !known.is_empty()
+        && path
+            .strip_prefix(known)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A rule with the names that it is about.
@@ -82,7 +88,11 @@ impl Names {
         names.keys.reserve(named.len());
         for (index, entry) in named.into_iter().enumerate() {
             for name in entry.names {
-                names.keys.entry(name.into_boxed_str()).or_default().push((index, entry.exact));
+                names
+                    .keys
+                    .entry(name.into_boxed_str())
+                    .or_default()
+                    .push((index, entry.exact));
             }
             names.rules.push(entry.rule);
         }
@@ -138,7 +148,11 @@ mod tests {
             confidence: 0.5,
             references: Vec::new(),
         };
-        Named { names: vec![name.into()], exact, rule }
+        Named {
+            names: vec![name.into()],
+            exact,
+            rule,
+        }
     }
 
     fn names() -> Names {
@@ -172,16 +186,25 @@ mod tests {
             assert_eq!(names.find(name).map(|rule| &*rule.id), id, "{name}");
         }
         assert!(names.find(&"a".repeat(300)).is_none());
-        assert_eq!(names.find_where("gw.a.test", |rule| !rule.shared_host).map(|rule| &*rule.id), Some("gw"));
+        assert_eq!(
+            names
+                .find_where("gw.a.test", |rule| !rule.shared_host)
+                .map(|rule| &*rule.id),
+            Some("gw")
+        );
     }
 
     #[test]
     fn shared_hosts_need_a_path() {
         let names = names();
         let rule = names.find("gw.a.test").unwrap();
-        for (path, proves) in
-            [(None, false), (Some("/"), false), (Some("/mcp"), true), (Some("/mcp/x"), true), (Some("/mcpx"), false)]
-        {
+        for (path, proves) in [
+            (None, false),
+            (Some("/"), false),
+            (Some("/mcp"), true),
+            (Some("/mcp/x"), true),
+            (Some("/mcpx"), false),
+        ] {
             assert_eq!(rule.proves(path), proves, "{path:?}");
         }
     }

@@ -13,27 +13,94 @@ const MAX_GROUPS: usize = 6;
 
 /// Numbers of manuals and test systems.
 const SAMPLE_CARDS: [&str; 12] = [
-    "30569309025904", "38520000023237", "371449635398431", "378282246310005", "3530111333300000", "4012888888881881",
-    "4111111111111111", "4242424242424242", "5105105105105100", "5555555555554444", "6011000990139424", "6011111111111117",
+    "30569309025904",
+    "38520000023237",
+    "371449635398431",
+    "378282246310005",
+    "3530111333300000",
+    "4012888888881881",
+    "4111111111111111",
+    "4242424242424242",
+    "5105105105105100",
+    "5555555555554444",
+    "6011000990139424",
+    "6011111111111117",
 ];
-const SAMPLE_IBANS: [&str; 4] =
-    ["DE89370400440532013000", "GB29NWBK60161331926819", "GB82WEST12345698765432", "FR1420041010050500013M02606"];
-const SAMPLE_SSNS: [&str; 3] = ["078051120", "123456789", "219099999"];
+const SAMPLE_IBANS: [&str; 4] = [
+    "DE89370400440532013000",
+    "GB29NWBK60161331926819",
+    "GB82WEST12345698765432",
+    "FR1420041010050500013M02606",
+];
+const SAMPLE_SSNS: [&str; 4] = ["078051120", "111223333", "123456789", "219099999"];
 
 const CARD_WORDS: [&[u8]; 12] = [
-    b"amex", b"card", b"card number", b"card_number", b"cardnumber", b"cc_num", b"ccnum", b"credit", b"kreditkarte",
-    b"mastercard", b"pan", b"visa",
+    b"amex",
+    b"card",
+    b"card number",
+    b"card_number",
+    b"cardnumber",
+    b"cc_num",
+    b"ccnum",
+    b"credit",
+    b"kreditkarte",
+    b"mastercard",
+    b"pan",
+    b"visa",
 ];
 const SSN_WORDS: [&[u8]; 4] = [b"social security", b"social_security", b"socialsecurity", b"ssn"];
 
 /// Length of an IBAN by country (SWIFT IBAN registry).
 const IBAN_LENGTHS: [(&[u8; 2], usize); 49] = [
-    (b"AD", 24), (b"AE", 23), (b"AL", 28), (b"AT", 20), (b"AZ", 28), (b"BA", 20), (b"BE", 16), (b"BG", 22), (b"BH", 22),
-    (b"BR", 29), (b"CH", 21), (b"CY", 28), (b"CZ", 24), (b"DE", 22), (b"DK", 18), (b"EE", 20), (b"ES", 24), (b"FI", 18),
-    (b"FR", 27), (b"GB", 22), (b"GE", 22), (b"GI", 23), (b"GR", 27), (b"HR", 21), (b"HU", 28), (b"IE", 22), (b"IL", 23),
-    (b"IS", 26), (b"IT", 27), (b"KW", 30), (b"KZ", 20), (b"LB", 28), (b"LI", 21), (b"LT", 20), (b"LU", 20), (b"LV", 21),
-    (b"MC", 27), (b"MD", 24), (b"ME", 22), (b"MK", 19), (b"MT", 31), (b"NL", 18), (b"NO", 15), (b"PL", 24), (b"PT", 25),
-    (b"RO", 24), (b"SA", 24), (b"SE", 24), (b"TR", 26),
+    (b"AD", 24),
+    (b"AE", 23),
+    (b"AL", 28),
+    (b"AT", 20),
+    (b"AZ", 28),
+    (b"BA", 20),
+    (b"BE", 16),
+    (b"BG", 22),
+    (b"BH", 22),
+    (b"BR", 29),
+    (b"CH", 21),
+    (b"CY", 28),
+    (b"CZ", 24),
+    (b"DE", 22),
+    (b"DK", 18),
+    (b"EE", 20),
+    (b"ES", 24),
+    (b"FI", 18),
+    (b"FR", 27),
+    (b"GB", 22),
+    (b"GE", 22),
+    (b"GI", 23),
+    (b"GR", 27),
+    (b"HR", 21),
+    (b"HU", 28),
+    (b"IE", 22),
+    (b"IL", 23),
+    (b"IS", 26),
+    (b"IT", 27),
+    (b"KW", 30),
+    (b"KZ", 20),
+    (b"LB", 28),
+    (b"LI", 21),
+    (b"LT", 20),
+    (b"LU", 20),
+    (b"LV", 21),
+    (b"MC", 27),
+    (b"MD", 24),
+    (b"ME", 22),
+    (b"MK", 19),
+    (b"MT", 31),
+    (b"NL", 18),
+    (b"NO", 15),
+    (b"PL", 24),
+    (b"PT", 25),
+    (b"RO", 24),
+    (b"SA", 24),
+    (b"SE", 24),
+    (b"TR", 26),
 ];
 
 /// Calls `out` with every number that holds up.
@@ -43,7 +110,13 @@ pub(super) fn scan(text: &[u8], out: &mut dyn FnMut(Class, Range<usize>)) {
         let start = at + offset;
         let run = Run::read(text, start);
         at = run.ends[0];
-        let hit = iban(text, start).or_else(|| if free_before(text, start) { run.ssn(text).or_else(|| run.card(text)) } else { None });
+        let hit = iban(text, start).or_else(|| {
+            if free_before(text, start) {
+                run.ssn(text).or_else(|| run.card(text))
+            } else {
+                None
+            }
+        });
         if let Some((class, range)) = hit {
             at = range.end.max(at);
             out(class, range);
@@ -64,7 +137,13 @@ struct Run {
 
 impl Run {
     fn read(text: &[u8], start: usize) -> Self {
-        let mut run = Self { start, ends: [start; MAX_GROUPS], lengths: [0; MAX_GROUPS], groups: 0, separator: 0 };
+        let mut run = Self {
+            start,
+            ends: [start; MAX_GROUPS],
+            lengths: [0; MAX_GROUPS],
+            groups: 0,
+            separator: 0,
+        };
         let mut at = start;
         while run.groups < MAX_GROUPS {
             let length = text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -73,7 +152,9 @@ impl Run {
             run.groups += 1;
             at += length;
             let next = text.get(at).copied().filter(|byte| matches!(byte, b' ' | b'-'));
-            let Some(separator) = next.filter(|byte| run.separator == 0 || run.separator == *byte) else { break };
+            let Some(separator) = next.filter(|byte| run.separator == 0 || run.separator == *byte) else {
+                break;
+            };
             if !text.get(at + 1).is_some_and(u8::is_ascii_digit) {
                 break;
             }
@@ -99,7 +180,9 @@ impl Run {
 
     fn card(&self, text: &[u8]) -> Option<(Class, Range<usize>)> {
         let grouped = [&[4, 4, 4, 4][..], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4, 4, 3]];
-        let shape = grouped.into_iter().rfind(|shape| self.lengths[..self.groups] == **shape);
+        let shape = grouped
+            .into_iter()
+            .rfind(|shape| self.lengths[..self.groups] == **shape);
         let (end, bare) = match shape {
             Some(shape) => (self.ends[shape.len() - 1], false),
             None => (self.ends[0], true),
@@ -120,10 +203,18 @@ fn digits(text: &[u8]) -> Vec<u8> {
 
 /// Nothing before the number makes it a part of something longer.
 fn free_before(text: &[u8], start: usize) -> bool {
-    let back = |distance: usize| start.checked_sub(distance).and_then(|at| text.get(at)).copied().unwrap_or(b' ');
+    let back = |distance: usize| {
+        start
+            .checked_sub(distance)
+            .and_then(|at| text.get(at))
+            .copied()
+            .unwrap_or(b' ')
+    };
     match back(1) {
-        b'.' | b'-' | b'/' | b'+' | b',' | b'%' | b'#' => !back(2).is_ascii_alphanumeric() && back(1) != b'%' && back(1) != b'#',
-        b' ' => !back(2).is_ascii_digit() || !(back(3).is_ascii_digit() && back(4).is_ascii_digit()),
+        b'.' | b'-' | b'/' | b'+' | b',' | b'%' | b'#' => {
+            !back(2).is_ascii_alphanumeric() && back(1) != b'%' && back(1) != b'#'
+        }
+        b' ' => !(back(2).is_ascii_digit() && back(3).is_ascii_digit() && back(4).is_ascii_digit()),
         byte => !byte.is_ascii_alphanumeric() && byte != b'_',
     }
 }
@@ -156,7 +247,12 @@ fn near(text: &[u8], start: usize, words: &[&[u8]]) -> bool {
 
 /// Whether a scheme issues numbers with this start and length.
 fn issued(number: &str) -> bool {
-    let start = |digits: usize| number.get(..digits).and_then(|head| head.parse::<u32>().ok()).unwrap_or(0);
+    let start = |digits: usize| {
+        number
+            .get(..digits)
+            .and_then(|head| head.parse::<u32>().ok())
+            .unwrap_or(0)
+    };
     match number.len() {
         13 | 19 => start(1) == 4 || (number.len() == 19 && start(2) == 62),
         14 => matches!(start(2), 36 | 38 | 39) || (300..=305).contains(&start(3)),
@@ -182,10 +278,14 @@ pub(super) fn luhn(digits: &[u8]) -> bool {
         .enumerate()
         .map(|(place, digit)| {
             let value = u32::from(digit - b'0');
-            if place % 2 == 0 { value } else { value * 2 / 10 + value * 2 % 10 }
+            if place % 2 == 0 {
+                value
+            } else {
+                value * 2 / 10 + value * 2 % 10
+            }
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// A bank account number whose check digits start at `digits_at`.
@@ -255,16 +355,38 @@ mod tests {
     fn social_security_numbers() {
         assert_eq!(found("ssn 219-45-8812"), [(Class::Ssn, "219-45-8812")]);
         assert_eq!(found("\"ssn\":\"219458812\""), [(Class::Ssn, "219458812")]);
-        for text in ["000-12-3456", "666-12-3456", "912-12-3456", "219-00-1234", "219-12-0000", "1219-12-1234", "219-12-1234-5", "a219-12-1234", "219458812", "123-45-6789"] {
+        for text in [
+            "000-12-3456",
+            "666-12-3456",
+            "912-12-3456",
+            "219-00-1234",
+            "219-12-0000",
+            "1219-12-1234",
+            "219-12-1234-5",
+            "a219-12-1234",
+            "219458812",
+            "123-45-6789",
+        ] {
             assert_eq!(found(text), [], "{text}");
         }
     }
 
     #[test]
     fn bank_accounts() {
-        assert_eq!(found("to NL91ABNA0417164300 now"), [(Class::Iban, "NL91ABNA0417164300")]);
-        assert_eq!(found("NL91 ABNA 0417 1643 00"), [(Class::Iban, "NL91 ABNA 0417 1643 00")]);
-        for text in ["NL92ABNA0417164300", "XNL91ABNA0417164300", "NL91ABNA04171643001", "nl91abna0417164300"] {
+        assert_eq!(
+            found("to NL91ABNA0417164300 now"),
+            [(Class::Iban, "NL91ABNA0417164300")]
+        );
+        assert_eq!(
+            found("NL91 ABNA 0417 1643 00"),
+            [(Class::Iban, "NL91 ABNA 0417 1643 00")]
+        );
+        for text in [
+            "NL92ABNA0417164300",
+            "XNL91ABNA0417164300",
+            "NL91ABNA04171643001",
+            "nl91abna0417164300",
+        ] {
             assert_eq!(found(text), [], "{text}");
         }
     }

@@ -20,22 +20,85 @@ const MAX_DOMAIN_BYTES: usize = 253;
 
 /// Mailboxes of functions, not of persons.
 const ROLES: [&str; 22] = [
-    "abuse", "admin", "billing", "bot", "contact", "donotreply", "feedback", "git", "hello", "help", "hostmaster", "info",
-    "mail", "mailer-daemon", "no-reply", "noreply", "postmaster", "sales", "security", "support", "team", "webmaster",
+    "abuse",
+    "admin",
+    "billing",
+    "bot",
+    "contact",
+    "donotreply",
+    "feedback",
+    "git",
+    "hello",
+    "help",
+    "hostmaster",
+    "info",
+    "mail",
+    "mailer-daemon",
+    "no-reply",
+    "noreply",
+    "postmaster",
+    "sales",
+    "security",
+    "support",
+    "team",
+    "webmaster",
 ];
 /// Domains that stand for no one (RFC 2606), and senders that are machines.
 const NOBODY: [&str; 9] = [
-    "domain.com", "email.com", "example.com", "example.edu", "example.net", "example.org", "mail.com", "test.com",
+    "domain.com",
+    "email.com",
+    "example.com",
+    "example.edu",
+    "example.net",
+    "example.org",
+    "mail.com",
+    "test.com",
     "users.noreply.github.com",
 ];
 /// Endings of file names and of reserved or local names.
 const NO_ENDINGS: [&str; 26] = [
-    "css", "csv", "example", "gif", "html", "invalid", "jpeg", "jpg", "js", "json", "jsx", "local", "localhost", "md", "mjs",
-    "pdf", "png", "py", "svg", "toml", "ts", "tsx", "txt", "webp", "yaml", "yml",
+    "css",
+    "csv",
+    "example",
+    "gif",
+    "html",
+    "invalid",
+    "jpeg",
+    "jpg",
+    "js",
+    "json",
+    "jsx",
+    "local",
+    "localhost",
+    "md",
+    "mjs",
+    "pdf",
+    "png",
+    "py",
+    "svg",
+    "toml",
+    "ts",
+    "tsx",
+    "txt",
+    "webp",
+    "yaml",
+    "yml",
 ];
 /// What says that an address belongs to the text's maker.
-const MAKERS: [&str; 9] =
-    ["author", "commit", "contact", "contribut", "maintain", "signed-off-by", "co-authored-by", "owner", "support"];
+const MAKERS: [&str; 12] = [
+    "(c)",
+    "author",
+    "commit",
+    "contact",
+    "contribut",
+    "copyright",
+    "maintain",
+    "owner",
+    "reported-by",
+    "reviewed-by",
+    "signed-off-by",
+    "support",
+];
 
 /// Keys that describe a person.
 const PERSON: &str = r#"(?i)\b(?:phone(?:_?number)?|mobile|ssn|dob|date_?of_?birth|birth_?(?:date|day)|first_?name|last_?name|full_?name|surname|street|postal_?code|zip_?code|passport(?:_?n\w*)?|iban|salary|patient\w*)["']?\s*[:=]"#;
@@ -51,8 +114,16 @@ pub(super) struct People {
 
 impl People {
     pub(super) fn new() -> Result<Self, String> {
-        let build = |pattern| regex::bytes::RegexBuilder::new(pattern).unicode(false).build().map_err(|error| error.to_string());
-        Ok(Self { person: build(PERSON)?, named: build(NAMED)? })
+        let build = |pattern| {
+            regex::bytes::RegexBuilder::new(pattern)
+                .unicode(false)
+                .build()
+                .map_err(|error| error.to_string())
+        };
+        Ok(Self {
+            person: build(PERSON)?,
+            named: build(NAMED)?,
+        })
     }
 
     /// `strong`: other personal data was found in the text.
@@ -71,7 +142,10 @@ impl People {
             }
         }
         if strong {
-            memchr::memchr_iter(b'+', text).filter_map(|at| phone(text, at)).take(MAX_ADDRESSES).for_each(|range| out(Class::Phone, range));
+            memchr::memchr_iter(b'+', text)
+                .filter_map(|at| phone(text, at))
+                .take(MAX_ADDRESSES)
+                .for_each(|range| out(Class::Phone, range));
         }
     }
 
@@ -96,19 +170,32 @@ fn different(text: &[u8], mails: &[Range<usize>]) -> usize {
 /// The address around an `@`, when it can be a person's (RFC 5321, section 4.1.2, in its common form).
 fn mail(text: &[u8], at: usize) -> Option<Range<usize>> {
     let local_byte = |byte: &&u8| byte.is_ascii_alphanumeric() || b"._%+-".contains(byte);
-    let local = text[..at].iter().rev().take(MAX_LOCAL_BYTES + 1).take_while(local_byte).count();
+    let local = text[..at]
+        .iter()
+        .rev()
+        .take(MAX_LOCAL_BYTES + 1)
+        .take_while(local_byte)
+        .count();
     let domain_byte = |byte: &&u8| byte.is_ascii_alphanumeric() || b".-".contains(byte);
-    let mut domain = text[at + 1..].iter().take(MAX_DOMAIN_BYTES + 1).take_while(domain_byte).count();
+    let mut domain = text[at + 1..]
+        .iter()
+        .take(MAX_DOMAIN_BYTES + 1)
+        .take_while(domain_byte)
+        .count();
     while domain > 0 && b".-".contains(&text[at + domain]) {
         domain -= 1;
     }
-    if local == 0 || local > MAX_LOCAL_BYTES || domain < 4 || domain > MAX_DOMAIN_BYTES {
+    if !(1..=MAX_LOCAL_BYTES).contains(&local) || !(4..=MAX_DOMAIN_BYTES).contains(&domain) {
         return None;
     }
     let range = at - local..at + 1 + domain;
     // `scheme://user:password@host`, `@scope/name@1.2`, `user@host:path`.
     let before = range.start.checked_sub(1).map_or(b' ', |at| text[at]);
-    if b":/@=".contains(&before) && !text[..range.start].ends_with(b"mailto:") && before != b'=' && !after_key(text, range.start) {
+    if b":/@=".contains(&before)
+        && !text[..range.start].ends_with(b"mailto:")
+        && before != b'='
+        && !after_key(text, range.start)
+    {
         return None;
     }
     let name = std::str::from_utf8(&text[range.start..at]).ok()?.to_ascii_lowercase();
@@ -121,7 +208,10 @@ fn mail(text: &[u8], at: usize) -> Option<Range<usize>> {
         && ending.bytes().all(|byte| byte.is_ascii_alphabetic())
         && !NO_ENDINGS.contains(&ending)
         && !host.contains("..")
-        && !NOBODY.iter().any(|nobody| host.strip_suffix(nobody).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
+        && !NOBODY.iter().any(|nobody| {
+            host.strip_suffix(nobody)
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        });
     (person && !of_a_maker(text, range.start)).then_some(range)
 }
 
@@ -133,7 +223,9 @@ fn after_key(text: &[u8], start: usize) -> bool {
 
 fn of_a_maker(text: &[u8], start: usize) -> bool {
     let head = text[start.saturating_sub(64)..start].to_ascii_lowercase();
-    MAKERS.iter().any(|word| memchr::memmem::find(&head, word.as_bytes()).is_some())
+    MAKERS
+        .iter()
+        .any(|word| memchr::memmem::find(&head, word.as_bytes()).is_some())
 }
 
 /// A number in the international form (ITU-T E.164) whose `+` is at `at`.
@@ -159,7 +251,9 @@ mod tests {
 
     fn found(text: &str, strong: bool) -> Vec<&str> {
         let mut out = Vec::new();
-        People::new().unwrap().scan(text.as_bytes(), strong, &mut |_, range| out.push(&text[range]));
+        People::new()
+            .unwrap()
+            .scan(text.as_bytes(), strong, &mut |_, range| out.push(&text[range]));
         out
     }
 
@@ -189,6 +283,9 @@ mod tests {
         ] {
             assert_eq!(found(record, false), ["ann.bell@corp.test"], "{record}");
         }
-        assert_eq!(found("ann.bell@corp.test +49 30 1234567", true), ["ann.bell@corp.test", "+49 30 1234567"]);
+        assert_eq!(
+            found("ann.bell@corp.test +49 30 1234567", true),
+            ["ann.bell@corp.test", "+49 30 1234567"]
+        );
     }
 }

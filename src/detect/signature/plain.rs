@@ -22,7 +22,10 @@ impl<'a> Plain<'a> {
     pub fn of(raw: &'a str) -> Self {
         let bytes = raw.as_bytes();
         let Some(first) = memchr::memchr(b'\\', bytes) else {
-            return Self { text: Cow::Borrowed(bytes), steps: Vec::new() };
+            return Self {
+                text: Cow::Borrowed(bytes),
+                steps: Vec::new(),
+            };
         };
         let mut text = Vec::with_capacity(bytes.len());
         let mut steps = Vec::new();
@@ -36,7 +39,10 @@ impl<'a> Plain<'a> {
             text.extend_from_slice(&rest[..clear]);
             at += clear;
         }
-        Self { text: Cow::Owned(text), steps }
+        Self {
+            text: Cow::Owned(text),
+            steps,
+        }
     }
 
     /// The text.

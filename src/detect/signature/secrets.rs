@@ -84,6 +84,8 @@ pub struct SecretRule {
     /// What a sample may show.
     pub sample: SampleForm,
     pub(super) anchors: Vec<String>,
+    /// Starts of values that everybody knows, where they are not the anchors.
+    pub(super) public: Vec<String>,
     /// Anchors match in any letter case.
     pub(super) fold: bool,
     pub(super) find: Find,
@@ -130,12 +132,26 @@ impl Class {
 impl SecretRule {
     /// Length of the value's public prefix: the rule's own text, known to everybody.
     pub fn public_prefix(&self, value: &[u8]) -> usize {
-        let starts = |anchor: &&String| value.get(..anchor.len()).is_some_and(|head| self.is_anchor(anchor, head));
-        self.anchors.iter().filter(starts).map(String::len).max().unwrap_or(0)
+        let starts = |anchor: &&String| {
+            value
+                .get(..anchor.len())
+                .is_some_and(|head| self.is_anchor(anchor, head))
+        };
+        self.anchors
+            .iter()
+            .chain(&self.public)
+            .filter(starts)
+            .map(String::len)
+            .max()
+            .unwrap_or(0)
     }
 
     fn is_anchor(&self, anchor: &str, text: &[u8]) -> bool {
-        if self.fold { anchor.as_bytes().eq_ignore_ascii_case(text) } else { anchor.as_bytes() == text }
+        if self.fold {
+            anchor.as_bytes().eq_ignore_ascii_case(text)
+        } else {
+            anchor.as_bytes() == text
+        }
     }
 }
 
@@ -195,7 +211,14 @@ impl Secrets {
             }
         }
         let automaton = case_free(&patterns)?;
-        Ok(Self { rules, anchors, automaton, stop: case_free(stop)?, people: people::People::new()?, classes })
+        Ok(Self {
+            rules,
+            anchors,
+            automaton,
+            stop: case_free(stop)?,
+            people: people::People::new()?,
+            classes,
+        })
     }
 
     /// Every rule.
@@ -212,7 +235,12 @@ impl Secrets {
             return;
         }
         for hit in self.compete(found) {
-            out(&Hit { rule: &self.rules[hit.rule], text, value: hit.value, span: hit.span });
+            out(&Hit {
+                rule: &self.rules[hit.rule],
+                text,
+                value: hit.value,
+                span: hit.span,
+            });
         }
     }
 
@@ -222,7 +250,13 @@ impl Secrets {
             for (number, exact) in &self.anchors[anchor.pattern().as_usize()] {
                 let rule = &self.rules[*number];
                 let here = anchor.start()..anchor.end();
-                let known = || found.iter().rev().take(8).any(|hit: &Found| hit.rule == *number && hit.span.end > here.start);
+                let known = || {
+                    found
+                        .iter()
+                        .rev()
+                        .take(8)
+                        .any(|hit: &Found| hit.rule == *number && hit.span.end > here.start)
+                };
                 if rule.scope & place.bit() != 0 && rule.is_anchor(exact, &text[here.clone()]) && !known() {
                     found.extend(self.candidate(*number, text, here.clone(), &mut budget));
                 }
@@ -235,12 +269,25 @@ impl Secrets {
 
     /// The rule's match that holds the anchor, if its checks pass.
     fn candidate(&self, number: usize, text: &[u8], anchor: Range<usize>, budget: &mut usize) -> Option<Found> {
-        let Find::Pattern { regex, before, after, checks, word_start } = &self.rules[number].find else { return None };
+        let Find::Pattern {
+            regex,
+            before,
+            after,
+            checks,
+            word_start,
+        } = &self.rules[number].find
+        else {
+            return None;
+        };
         let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
         if *word_start && anchor.start > 0 && text.get(anchor.start - 1).is_some_and(word) {
             return None;
         }
-        let after = if *budget > *after { *after } else { SHORT_WINDOW_BYTES.min(*after) };
+        let after = if *budget > *after {
+            *after
+        } else {
+            SHORT_WINDOW_BYTES.min(*after)
+        };
         let mut start = anchor.start.saturating_sub(*before);
         let end = anchor.end.saturating_add(after).min(text.len());
         *budget = budget.saturating_sub(end - start);
@@ -256,7 +303,8 @@ impl Secrets {
             }
             let value = captures.get(1).unwrap_or(whole);
             let bytes = value.as_bytes();
-            let pass = checks.iter().all(|check| check.passes(bytes)) && (checks.contains(&Check::Pem) || !self.stop.is_match(bytes));
+            let pass = checks.iter().all(|check| check.passes(bytes))
+                && (checks.contains(&Check::Pem) || !self.stop.is_match(bytes));
             return pass.then(|| Found {
                 rule: number,
                 value: value.range(),
@@ -273,7 +321,12 @@ impl Secrets {
         };
         let mut add = |class: Class, value: Range<usize>| {
             if let Some(rule) = rule_of(class).filter(|_| found.len() < MAX_HITS) {
-                found.push(Found { rule, span: value.clone(), value, weight: 0 });
+                found.push(Found {
+                    rule,
+                    span: value.clone(),
+                    value,
+                    weight: 0,
+                });
             }
         };
         let mut strong = false;
@@ -289,7 +342,11 @@ impl Secrets {
     fn compete(&self, mut found: Vec<Found>) -> Vec<Found> {
         let worth = |hit: &Found| {
             let rule = &self.rules[hit.rule];
-            (rule.kind == Kind::SecretInTransit && !rule.generic, rule.kind == Kind::PiiInTransit, hit.weight)
+            (
+                rule.kind == Kind::SecretInTransit && !rule.generic,
+                rule.kind == Kind::PiiInTransit,
+                hit.weight,
+            )
         };
         found.sort_by_key(|hit| (hit.value.start, hit.value.end, hit.rule));
         let mut kept: Vec<Found> = Vec::with_capacity(found.len());
