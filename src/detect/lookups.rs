@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::detect::signature::Signatures;
 use crate::detect::signature::names::NameRule;
+use crate::detect::panel::Ruleset;
 use crate::detect::{Detector, FactMask, Findings};
 use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Severity};
 use crate::model::message::{Field, Request};
@@ -37,6 +38,11 @@ impl Lookups {
     /// With the rules in force.
     pub const fn new(signatures: Arc<Signatures>) -> Self {
         Self { signatures }
+    }
+
+    /// For [`super::DETECTORS`].
+    pub fn build(rules: &Ruleset) -> Box<dyn Detector> {
+        Box::new(Self::new(Arc::clone(&rules.signatures)))
     }
 
     fn note(&self, seen: &Observation<'_>, name: &Seen<'_>, out: &mut Findings) {
@@ -80,7 +86,7 @@ impl Detector for Lookups {
                         path: None,
                         kind,
                         via: "dns",
-                        client: dns.client,
+                        client,
                         count,
                     },
                     out,
@@ -221,7 +227,6 @@ mod tests {
 
     fn dns(name: &str, answer: bool) -> Findings {
         run(Fact::Dns(Dns {
-            client: "10.0.0.9".parse().unwrap(),
             name,
             kind: "A",
             answer,

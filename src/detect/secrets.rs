@@ -13,6 +13,7 @@ use base64::Engine as _;
 
 use crate::detect::signature::secrets::{Hit, Place};
 use crate::detect::signature::{Plain, Signatures};
+use crate::detect::panel::Ruleset;
 use crate::detect::{Detector, FactMask, Findings, redact};
 use crate::mcp::walk::Walk;
 use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Severity, SiteKey};
@@ -77,6 +78,11 @@ impl SecretScan {
     /// With the rules in force.
     pub const fn new(signatures: Arc<Signatures>) -> Self {
         Self { signatures }
+    }
+
+    /// For [`super::DETECTORS`].
+    pub fn build(rules: &Ruleset) -> Box<dyn Detector> {
+        Box::new(Self::new(Arc::clone(&rules.signatures)))
     }
 }
 
