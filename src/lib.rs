@@ -11,3 +11,7 @@ pub mod detect;
 pub mod sink;
 
 pub mod store;
+
+pub mod report;
+
+pub mod cli;
