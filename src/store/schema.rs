@@ -142,6 +142,24 @@ const SERVER_NAMES: &[&str] = &[
     "server_self_name",
 ];
 
+/// Filters of a word whose rows were seen for a while.
+const SEEN: Filters = Filters {
+    since: "last_seen",
+    until: "first_seen",
+    severity: None,
+    kind: None,
+    server: &[],
+    client: &[],
+    unapproved: None,
+};
+
+/// Filters of a word whose rows are moments.
+const MOMENT: Filters = Filters {
+    since: "time",
+    until: "time",
+    ..SEEN
+};
+
 static CAPTURES: Schema = Schema {
     word: Word::Captures,
     columns: &[
@@ -180,15 +198,7 @@ static CAPTURES: Schema = Schema {
     ],
     keys: &[],
     order: &["first_seen", "last_seen", "sources"],
-    filters: Filters {
-        since: "last_seen",
-        until: "first_seen",
-        severity: None,
-        kind: None,
-        server: &[],
-        client: &[],
-        unapproved: None,
-    },
+    filters: SEEN,
 };
 
 static CLIENTS: Schema = Schema {
@@ -205,13 +215,10 @@ static CLIENTS: Schema = Schema {
     keys: &[ADDRESS_KEY, UNAPPROVED_KEY],
     order: &["address_key", "client_name", "client_version"],
     filters: Filters {
-        since: "last_seen",
-        until: "first_seen",
-        severity: None,
-        kind: None,
         server: &["servers"],
         client: &["client"],
         unapproved: Some("unapproved"),
+        ..SEEN
     },
 };
 
@@ -237,13 +244,9 @@ static DRIFT: Schema = Schema {
     ],
     order: &["time", "address_key", "port_key", "server_id", "tool", "to_sha256"],
     filters: Filters {
-        since: "time",
-        until: "time",
-        severity: None,
-        kind: None,
         server: SERVER_NAMES,
-        client: &[],
         unapproved: Some("unapproved"),
+        ..MOMENT
     },
 };
 
@@ -280,13 +283,12 @@ static FINDINGS: Schema = Schema {
     keys: &[RANK_KEY, ADDRESS_NAME, HOST_NAME, SELF_NAME, UNAPPROVED_KEY],
     order: &["severity_rank", "first_seen", "id"],
     filters: Filters {
-        since: "last_seen",
-        until: "first_seen",
         severity: Some("severity_rank"),
         kind: Some("kind"),
         server: SERVER_NAMES,
         client: &["client"],
         unapproved: Some("unapproved"),
+        ..SEEN
     },
 };
 
@@ -306,13 +308,8 @@ static LOOKUPS: Schema = Schema {
     keys: &[ADDRESS_KEY],
     order: &["name", "type", "signature", "via", "address_key"],
     filters: Filters {
-        since: "last_seen",
-        until: "first_seen",
-        severity: None,
-        kind: None,
-        server: &[],
         client: &["client"],
-        unapproved: None,
+        ..SEEN
     },
 };
 
@@ -324,11 +321,11 @@ static SERVERS: Schema = Schema {
         column("hostname", Type::Text, "SNI, HTTP Host or DNS name that led here"),
         column("path", Type::Text, "endpoint path template"),
         column("server_name", Type::Text, "name that it gives itself"),
-        column("server_version", Type::Text, "version that it gives itself"),
+        wide("server_version", Type::Text, "version that it gives itself"),
         column("transport", Type::Text, "strongest transport seen"),
         column("tools", Type::Integer, "tools ever listed"),
-        column("auth", Type::Text, "strongest credential on an answered request"),
-        column("scope", Type::Text, "loopback, link-local, private or public"),
+        wide("auth", Type::Text, "strongest credential on an answered request"),
+        wide("scope", Type::Text, "loopback, link-local, private or public"),
         column("worst", Type::Text, "severity of its worst finding"),
         column("findings", Type::Integer, "findings about it"),
         wide("id", Type::Text, "hash of address, port, hostname, endpoint path"),
@@ -344,7 +341,7 @@ static SERVERS: Schema = Schema {
         wide("resources", Type::Integer, "distinct resources listed"),
         wide("prompts", Type::Integer, "distinct prompts listed"),
         wide("approval", Type::Text, "the policy rule that approves it"),
-        FIRST_SEEN,
+        wide("first_seen", Type::Time, "first evidence"),
         LAST_SEEN,
         wide("sessions", Type::Integer, "sessions established"),
         wide("clients", Type::List, "addresses of its clients"),
@@ -357,13 +354,11 @@ static SERVERS: Schema = Schema {
     keys: &[ADDRESS_KEY, RANK_KEY, UNAPPROVED_KEY],
     order: &["address_key", "port", "hostname", "path", "id"],
     filters: Filters {
-        since: "last_seen",
-        until: "first_seen",
         severity: Some("severity_rank"),
-        kind: None,
         server: &["id", "server", "address", "hostname", "server_name"],
         client: &["clients"],
         unapproved: Some("unapproved"),
+        ..SEEN
     },
 };
 
@@ -392,13 +387,10 @@ static SESSIONS: Schema = Schema {
     ],
     order: &["address_key", "port_key", "server_id", "first_seen", "id"],
     filters: Filters {
-        since: "last_seen",
-        until: "first_seen",
-        severity: None,
-        kind: None,
         server: SERVER_NAMES,
         client: &["client"],
         unapproved: Some("unapproved"),
+        ..SEEN
     },
 };
 
@@ -429,13 +421,12 @@ static TIMELINE: Schema = Schema {
     ],
     order: &["time", "event", "id", "server", "client", "tool", "about"],
     filters: Filters {
-        since: "time",
-        until: "time",
         severity: Some("severity_rank"),
         kind: Some("kind"),
         server: SERVER_NAMES,
         client: &["client"],
         unapproved: Some("unapproved"),
+        ..MOMENT
     },
 };
 
@@ -463,13 +454,9 @@ static TOOLS: Schema = Schema {
     ],
     order: &["address_key", "port_key", "server_hostname", "server_id", "tool"],
     filters: Filters {
-        since: "last_seen",
-        until: "first_seen",
-        severity: None,
-        kind: None,
         server: SERVER_NAMES,
-        client: &[],
         unapproved: Some("unapproved"),
+        ..SEEN
     },
 };
 

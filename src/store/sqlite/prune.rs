@@ -31,7 +31,7 @@ impl Default for Retention {
             lookups_days: 30,
             findings_days: 180,
             pii_days: 30,
-            max_bytes: 4 << 30,
+            max_bytes: 1 << 30,
         }
     }
 }
@@ -54,8 +54,8 @@ pub struct Pruned {
 /// Rows that one transaction deletes.
 const SLICE_ROWS: u64 = 10_000;
 
-/// Rows that one transaction deletes to make room: small, so that little more than needed is forgotten.
-const SIZE_SLICE_ROWS: u64 = 1_000;
+/// How often the file is rewritten at most to bring it below its bound.
+const SHRINK_PASSES: u32 = 8;
 
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
@@ -88,27 +88,60 @@ impl Writer {
         Ok(pruned)
     }
 
-    /// Makes room, cheapest rows first.
+    /// Makes room, cheapest rows first: as many as their average size says, then the file is rewritten and measured.
+    ///
+    /// Deleting alone frees few pages, because rows lie in the order of hashes and every page keeps some. Rewriting is
+    /// slow, so that a tenth of the bound is made free at once.
     fn shrink(&mut self, max_bytes: u64, pruned: &mut Pruned) -> rusqlite::Result<()> {
+        let target = max_bytes - max_bytes / 10;
+        let mut size = self.size()?;
+        let mut passes = if size > max_bytes { SHRINK_PASSES } else { 0 };
+        while passes > 0 && size > target {
+            passes -= 1;
+            let rows = self.rows()?;
+            let excess = u128::from(size - target) * u128::from(rows) / u128::from(size.max(1)) + 1;
+            if self.cheapest(u64::try_from(excess).unwrap_or(rows), pruned)? == 0 {
+                break;
+            }
+            self.sweep()?;
+            self.connection.execute_batch("VACUUM")?;
+            size = self.size()?;
+        }
+        pruned.excess_bytes = size.saturating_sub(max_bytes);
+        Ok(())
+    }
+
+    /// Deletes so many rows, in the order in which they can be spared.
+    fn cheapest(&mut self, rows: u64, pruned: &mut Pruned) -> rusqlite::Result<u64> {
         let mut order = vec![("lookups_raw", "1".to_owned()), ("sessions_raw", "1".to_owned())];
         order.extend(Severity::ALL.map(|severity| ("findings_raw", format!("severity_rank = {}", rank(severity)))));
+        let mut left = rows;
         for (table, condition) in order {
-            while self.size()? > max_bytes {
-                let gone = self.slice(table, &condition, SIZE_SLICE_ROWS)?;
-                if gone == 0 {
+            let mut gone = 0;
+            while left > 0 {
+                let slice = self.slice(table, &condition, left.min(SLICE_ROWS))?;
+                if slice == 0 {
                     break;
                 }
-                self.sweep()?;
-                pruned.early += gone;
-                match table {
-                    "lookups_raw" => pruned.lookups += gone,
-                    "sessions_raw" => pruned.sessions += gone,
-                    _ => pruned.findings += gone,
-                }
+                (gone, left) = (gone + slice, left - slice);
+            }
+            match table {
+                "lookups_raw" => pruned.lookups += gone,
+                "sessions_raw" => pruned.sessions += gone,
+                _ => pruned.findings += gone,
             }
         }
-        pruned.excess_bytes = self.size()?.saturating_sub(max_bytes);
-        Ok(())
+        pruned.early += rows - left;
+        Ok(rows - left)
+    }
+
+    /// Rows that can be spared.
+    fn rows(&self) -> rusqlite::Result<u64> {
+        let sql = "SELECT (SELECT count(*) FROM lookups_raw) + (SELECT count(*) FROM sessions_raw)
+                        + (SELECT count(*) FROM findings_raw)";
+        self.connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .map(i64::unsigned_abs)
     }
 
     /// Deletes every row that meets a condition.
