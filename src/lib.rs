@@ -24,6 +24,8 @@ pub mod sink;
 
 pub mod store;
 
+pub mod report;
+
 pub mod config;
 
 pub mod engine;

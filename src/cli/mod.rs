@@ -1,3 +1,72 @@
-//! One file per command.
+//! The command line: one file per command of the contract.
 
 pub mod check;
+pub mod interfaces;
+pub mod replay;
+pub mod report;
+pub mod setup;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// shadowtap: finds every MCP server on the wire, above all the ones nobody approved.
+///
+/// It only listens: it never sends a packet on a monitored network, and never keeps a secret that it finds.
+#[derive(Debug, Parser)]
+#[command(name = "shadowtap", version, max_term_width = 110, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  shadowtap replay office.pcapng                 who runs MCP here, and what is wrong with it
+  shadowtap replay a.pcap b.pcap.zst --format json --fail-on high
+  shadowtap live -i eth0                         the same from a SPAN port, kept in the store
+  shadowtap report servers --unapproved --since 7d
+
+Exit codes: 0 done; 1 with --fail-on, such a finding was made; 2 wrong usage or configuration;
+3 input unreadable; 4 finished, but data was lost.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Args),
+    Interfaces(interfaces::Args),
+    Replay(replay::Args),
+    Report(report::ReportArgs),
+}
+
+/// Runs the command line. Errors go to standard error, each with its cure.
+pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let result = match &cli.command {
+        Command::Check(args) => check::run(args),
+        Command::Interfaces(args) => interfaces::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Report(args) => report::run(args).map(ExitCode::from),
+    };
+    result.unwrap_or_else(|error| {
+        if let Some(io) = error.downcast_ref::<std::io::Error>()
+            && io.kind() == std::io::ErrorKind::BrokenPipe
+        {
+            // Whoever read the output has seen enough.
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("shadowtap: {error:#}");
+        ExitCode::from(exit_code(&error))
+    })
+}
+
+/// Exit code of an error: 3 for input that cannot be read, else 2.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.downcast_ref::<crate::source::SourceError>().is_some() { 3 } else { 2 }
+}

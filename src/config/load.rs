@@ -77,6 +77,16 @@ impl Loaded {
             .transpose()
     }
 
+    /// Folders of the operator's own rules.
+    pub fn signature_dirs(&self) -> Vec<PathBuf> {
+        self.config.signatures.dirs.iter().map(|dir| self.beside(dir)).collect()
+    }
+
+    /// The store as configured, if it is.
+    pub fn store_file(&self) -> Option<PathBuf> {
+        self.config.store.path.as_ref().map(|path| self.beside(path))
+    }
+
     /// A path as the configuration means it: relative to the folder that the configuration is in.
     fn beside(&self, path: &Path) -> PathBuf {
         let folder = self.file.as_ref().and_then(|file| file.parent());

@@ -11,16 +11,53 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy;
+use crate::engine::settings as engine;
+use crate::inventory::admission::InventoryConfig;
+use crate::store::sqlite::Retention;
+use crate::stream::reassembly;
+use crate::{flow, policy, source};
 
 /// What a configuration file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// How interfaces are captured.
+    pub capture: source::live::Config,
+    /// Checksums and the size of messages.
+    pub engine: engine::Config,
+    /// Bounds of the flow tables.
+    pub flow: flow::Config,
+    /// Bounds of what is known.
+    pub inventory: InventoryConfig,
     /// Home networks and approvals.
     pub policy: policy::Config,
     /// How values are kept apart without being kept.
     pub privacy: Privacy,
+    /// Bounds of TCP reassembly.
+    pub reassembly: reassembly::Config,
+    /// The operator's own rules.
+    pub signatures: Signatures,
+    /// The embedded store.
+    pub store: Store,
+}
+
+/// The section `[signatures]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Signatures {
+    /// Folders with rule files (`*.toml`), read in this order after the built-in ones; a relative path starts at the
+    /// configuration's folder.
+    pub dirs: Vec<PathBuf>,
+}
+
+/// The section `[store]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// File of the store.
+    pub path: Option<PathBuf>,
+    /// How long and how much is kept.
+    pub retention: Retention,
 }
 
 /// The section `[privacy]`.
@@ -90,6 +127,7 @@ mod tests {
             privacy: Privacy {
                 key: Some("/etc/shadowtap/privacy.key".into()),
             },
+            ..Config::default()
         };
         for config in [Config::default(), set.clone()] {
             assert_eq!(toml::from_str::<Config>(&config.render()).unwrap(), config);

@@ -1,5 +1,7 @@
 //! Events out: to a store, a SIEM, a file.
 
+pub mod runner;
+
 use crate::model::event::Event;
 
 /// Writes one batch somewhere. Queueing, batching, time-outs and retry are the runner's.

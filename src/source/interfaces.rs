@@ -33,6 +33,28 @@ pub struct Interface {
     pub refused: Option<String>,
 }
 
+/// One line for people: name, state, addresses, and why not.
+impl std::fmt::Display for Interface {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = match (self.up, self.running) {
+            (false, _) => "down",
+            (true, false) => "no carrier",
+            (true, true) => "up",
+        };
+        let addresses: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
+        write!(f, "{:<16} {state:<11} ", self.name)?;
+        match &self.refused {
+            None => f.write_str("may capture  ")?,
+            Some(reason) => write!(f, "may not capture: {reason}  ")?,
+        }
+        f.write_str(&addresses.join(" "))?;
+        match &self.description {
+            Some(description) => write!(f, "  ({description})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// All interfaces, in the order of libpcap: the most useful first.
 pub fn list() -> Result<Vec<Interface>, SourceError> {
     let devices = Device::list().map_err(|error| SourceError::Unreadable {

@@ -16,7 +16,7 @@ use crate::model::stamp::{Stamp, Timestamp};
 const ANY: &str = "any";
 
 /// How interfaces are captured.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// BPF expression (pcap-filter(7)): only what matches is captured.

@@ -1,0 +1,182 @@
+//! `shadowtap replay`: capture files in, the shadow-MCP report out.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest as _, Sha256};
+
+use crate::cli::report::{moment, severity, terminal_style};
+use crate::cli::setup::{self, Rules};
+use crate::engine::Shared;
+use crate::engine::replay::{Input, Replayed, replay};
+use crate::model::finding::Severity;
+use crate::model::server::View;
+use crate::model::stamp::Timestamp;
+use crate::report::{csv, ndjson, object, table};
+
+/// Finished, but data was lost.
+const LOST: u8 = 4;
+/// A finding of `--fail-on` or above was made.
+const FAILED: u8 = 1;
+
+/// Replays capture files and prints the shadow-MCP report.
+///
+/// Reads pcap and pcapng, also packed with gzip or zstd, merges several files by time, stores what it found, and prints
+/// the report on standard output.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Capture files; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Form of the report
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: Format,
+    /// Threads: a number, or `auto`
+    #[arg(long, default_value = "auto", value_name = "N", value_parser = workers)]
+    pub workers: Workers,
+    /// Only packets that match this BPF expression (pcap-filter(7))
+    #[arg(long, value_name = "EXPR")]
+    pub bpf: Option<String>,
+    /// NSS key log file. This version reads no TLS: encrypted flows stay encrypted, and are counted as such
+    #[arg(long, value_name = "FILE")]
+    pub keylog: Option<PathBuf>,
+    /// Store that keeps what was found, or `none`
+    #[arg(long, value_name = "PATH")]
+    pub store: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) rules: Rules,
+    /// Only packets from this moment on: RFC 3339, a date, or a span before now such as 24h
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Option<Timestamp>,
+    /// Only packets before this moment
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub until: Option<Timestamp>,
+    /// Exit with 1 when a finding of this severity or above was made
+    #[arg(long, value_name = "SEVERITY", value_parser = severity)]
+    pub fail_on: Option<Severity>,
+}
+
+/// Form of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For programs: one line per record, comma-separated.
+    Csv,
+    /// For programs: one object.
+    Json,
+    /// For programs: one object a line.
+    Ndjson,
+    /// For people.
+    Table,
+}
+
+/// Number of threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// As many as pay.
+    Auto,
+    /// So many.
+    Exactly(NonZeroUsize),
+}
+
+fn workers(text: &str) -> Result<Workers, String> {
+    match text {
+        "auto" => Ok(Workers::Auto),
+        number => number.parse().map(Workers::Exactly).map_err(|_| "expected a number from 1, or `auto`".to_owned()),
+    }
+}
+
+impl Workers {
+    /// A second thread reads everything once more: it pays when a packet costs more to handle than to read, which is
+    /// known only afterwards. One is never slower than the traffic that needs no look.
+    fn count(self) -> usize {
+        match self {
+            Self::Auto => 1,
+            Self::Exactly(count) => count.get(),
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong configuration, a file that cannot be read, or output that cannot be written.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let Some((loaded, ruleset)) = setup::load(&args.rules)? else { return Ok(ExitCode::from(setup::WRONG)) };
+    if args.keylog.is_some() {
+        eprintln!("shadowtap: --keylog: this version does not decrypt; encrypted flows are counted as such");
+    }
+    let shared = Arc::new(Shared::new(setup::settings(&loaded), ruleset));
+    let input =
+        Input { files: args.files.clone(), filter: args.bpf.clone(), since: args.since, until: args.until };
+    let bar = progress_bar();
+    let result = replay(&shared, &input, args.workers.count(), &mut |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let Replayed { view, damage } = result?;
+    for damage in &damage {
+        eprintln!("shadowtap: {damage}");
+    }
+    let stored = setup::store_path(args.store.as_deref(), &loaded).is_none_or(|path| store(&path, &view, args));
+    print(&view, args.format).context("cannot write the report")?;
+    Ok(ExitCode::from(exit_code(&view, args.fail_on, stored)))
+}
+
+fn exit_code(view: &View, fail_on: Option<Severity>, stored: bool) -> u8 {
+    let worst = view.findings.iter().map(|reported| reported.finding.severity).max();
+    match () {
+        () if fail_on.is_some_and(|limit| worst >= Some(limit)) => FAILED,
+        () if view.capture.counters.lost.matters() || !stored => LOST,
+        () => 0,
+    }
+}
+
+/// Writes what was found; `false` when it could not be kept, which never keeps the report from being printed.
+fn store(path: &Path, view: &View, args: &Args) -> bool {
+    match setup::write(path, &run_of(view, args), view) {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("shadowtap: nothing was stored: {error:#}; `--store none` replays without a store");
+            false
+        }
+    }
+}
+
+/// The same capture is the same run, so that a replay counts once however often it is repeated.
+fn run_of(view: &View, args: &Args) -> String {
+    let capture = &view.capture;
+    let identity = format!(
+        "{:?} {} {} {:?} {:?} {:?}",
+        capture.seen, capture.counters.packets, capture.counters.bytes, args.bpf, args.since, args.until
+    );
+    let digest = Sha256::digest(identity.as_bytes());
+    digest.iter().take(8).fold("replay-".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+fn print(view: &View, format: Format) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match format {
+        Format::Csv => csv::write(&mut out, view)?,
+        Format::Json => object::write(&mut out, view)?,
+        Format::Ndjson => ndjson::write(&mut out, view)?,
+        Format::Table => out.write_all(table::render(view, terminal_style()).as_bytes())?,
+    }
+    out.flush()
+}
+
+/// On a terminal only, and only when it takes long enough to be asked about.
+fn progress_bar() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {binary_bytes_per_sec}  {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}

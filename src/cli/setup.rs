@@ -1,0 +1,104 @@
+//! What several commands need before they start: configuration, policy, signatures, store.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::config::load::Loaded;
+use crate::detect::panel::Ruleset;
+use crate::detect::signature::Signatures;
+use crate::engine::settings::Settings;
+use crate::model::defect::Defect;
+use crate::model::event::Event;
+use crate::model::server::View;
+use crate::policy::Policy;
+use crate::sink::Sink as _;
+use crate::store::default_path;
+use crate::store::sqlite::Writer;
+
+/// Exit code of wrong usage or configuration.
+pub const WRONG: u8 = 2;
+
+/// Records of one batch into the store.
+const BATCH_EVENTS: usize = 5_000;
+
+/// Where configuration and policy are.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Rules {
+    /// Configuration file [default: shadowtap.toml, else /etc/shadowtap/shadowtap.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Policy file: home networks and approvals [default: as configured, else policy.toml beside the configuration]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+}
+
+/// Loads everything that an operator wrote. Mistakes go to standard error, one a line; then there is nothing to run
+/// with.
+///
+/// # Errors
+/// None today; a `Result` because reading may come to need one.
+pub fn load(rules: &Rules) -> anyhow::Result<Option<(Loaded, Ruleset)>> {
+    match in_force(rules) {
+        Ok(loaded) => Ok(Some(loaded)),
+        Err(defects) => {
+            for defect in defects {
+                eprintln!("{defect}");
+            }
+            Ok(None)
+        }
+    }
+}
+
+fn in_force(rules: &Rules) -> Result<(Loaded, Ruleset), Vec<Defect>> {
+    let loaded = Loaded::load(rules.config.as_deref()).map_err(|defect| vec![defect])?;
+    let policy = match loaded.policy_file(rules.policy.as_deref()) {
+        Some(file) => {
+            let text = crate::config::load::read(&file).map_err(|defect| vec![defect])?;
+            Policy::parse(&file, &text)?
+        }
+        None => Policy::default(),
+    };
+    let dirs = loaded.signature_dirs();
+    let signatures = if dirs.is_empty() { Signatures::builtin() } else { Signatures::load(&dirs)? };
+    Ok((loaded, Ruleset { signatures: Arc::new(signatures), policy: Arc::new(policy) }))
+}
+
+/// Engine settings of a configuration.
+pub fn settings(loaded: &Loaded) -> Settings {
+    let config = &loaded.config;
+    Settings::new(&config.engine, &config.flow, &config.reassembly, &config.inventory)
+}
+
+/// The store: as given, else as configured, else the default place; `none` is none.
+pub fn store_path(given: Option<&Path>, loaded: &Loaded) -> Option<PathBuf> {
+    match given {
+        Some(path) if path == Path::new("none") => None,
+        Some(path) => Some(path.to_owned()),
+        None => Some(loaded.store_file().unwrap_or_else(default_path)),
+    }
+}
+
+/// Writes a whole view as one run.
+///
+/// # Errors
+/// When the store cannot be opened or written.
+pub fn write(path: &Path, run: &str, view: &View) -> anyhow::Result<()> {
+    let mut store = Writer::open(path, run)?.replacing();
+    for batch in events(view).chunks(BATCH_EVENTS) {
+        store.write(batch).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// Every record of a view.
+pub fn events(view: &View) -> Vec<Event> {
+    let mut events = vec![Event::Capture(Box::new(view.capture.clone()))];
+    events.extend(view.servers.iter().map(|server| Event::Server(Box::new(server.clone()))));
+    events.extend(view.clients.iter().map(|client| Event::Client(Box::new(client.clone()))));
+    events.extend(view.sessions.iter().map(|session| Event::Session(Box::new(session.clone()))));
+    events.extend(view.lookups.iter().map(|lookup| Event::Lookup(Box::new(lookup.clone()))));
+    events.extend(view.findings.iter().map(|finding| Event::Finding(Box::new(finding.clone()))));
+    events
+}

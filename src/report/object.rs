@@ -1,0 +1,413 @@
+//! The contract's report object: what `replay --format json` prints and `GET /api/report` gives.
+//!
+//! Field names, their order and nulls are the contract's, held by a golden text below; scripts are built on them. Every
+//! struct borrows from the view and is written as it stands: the same view gives the same bytes. It knows no file, no
+//! store and no clock.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::model::finding::Sample;
+use crate::model::mcp::Auth;
+use crate::model::net::{Direction, Endpoint};
+use crate::model::server::{Capture, Client, Lookup, Reported, Server, Tool, View};
+use crate::model::stamp::Timestamp;
+use crate::report::display;
+
+/// Writes one JSON object on one line.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write(out: &mut impl io::Write, view: &View) -> io::Result<()> {
+    display::json_line(out, &Report::of(view))
+}
+
+/// Version of the report object.
+const SCHEMA: u32 = 1;
+
+/// The whole report.
+#[derive(Debug, Serialize)]
+pub struct Report<'a> {
+    schema: u32,
+    capture: CaptureObject<'a>,
+    servers: Vec<ServerObject<'a>>,
+    clients: Vec<ClientObject<'a>>,
+    lookups: Vec<LookupObject<'a>>,
+    findings: Vec<FindingObject<'a>>,
+}
+
+impl<'a> Report<'a> {
+    /// The report of a view, in the view's order.
+    pub fn of(view: &'a View) -> Self {
+        Self {
+            schema: SCHEMA,
+            capture: CaptureObject::of(&view.capture),
+            servers: view.servers.iter().map(ServerObject::of).collect(),
+            clients: view.clients.iter().map(ClientObject::of).collect(),
+            lookups: view.lookups.iter().map(LookupObject::of).collect(),
+            findings: view.findings.iter().map(FindingObject::of).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct CaptureObject<'a> {
+    sources: &'a [String],
+    first: Option<Text<Timestamp>>,
+    last: Option<Text<Timestamp>>,
+    packets: u64,
+    bytes: u64,
+    flows: u64,
+    lost: LostObject,
+    blind: BlindObject,
+}
+
+#[derive(Debug, Serialize)]
+struct LostObject {
+    kernel_drops: u64,
+    truncated_packets: u64,
+    undecodable_packets: u64,
+    gap_bytes: u64,
+    evicted_flows: u64,
+    shed_events: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct BlindObject {
+    encrypted_flows: u64,
+    encrypted_bytes: u64,
+    one_sided_flows: u64,
+    ech_hellos: u64,
+}
+
+impl<'a> CaptureObject<'a> {
+    pub(crate) fn of(capture: &'a Capture) -> Self {
+        let counters = &capture.counters;
+        let (lost, blind) = (&counters.lost, &counters.blind);
+        Self {
+            sources: &capture.sources,
+            first: capture.seen.map(|(first, _)| Text(first)),
+            last: capture.seen.map(|(_, last)| Text(last)),
+            packets: counters.packets,
+            bytes: counters.bytes,
+            flows: counters.flows,
+            lost: LostObject {
+                kernel_drops: lost.kernel_drops,
+                truncated_packets: lost.truncated_packets,
+                undecodable_packets: lost.undecodable_packets,
+                gap_bytes: lost.gap_bytes,
+                evicted_flows: lost.evicted_flows,
+                shed_events: lost.shed_events,
+            },
+            blind: BlindObject {
+                encrypted_flows: blind.encrypted_flows,
+                encrypted_bytes: blind.encrypted_bytes,
+                one_sided_flows: blind.one_sided_flows,
+                ech_hellos: blind.ech_hellos,
+            },
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ServerObject<'a> {
+    id: &'a str,
+    address: Text<IpAddr>,
+    port: u16,
+    hostname: Option<&'a str>,
+    path: Option<&'a str>,
+    transport: Option<&'static str>,
+    transports: Vec<&'static str>,
+    encryption: &'static str,
+    decrypted: bool,
+    evidence: &'static str,
+    confidence: Hundredths,
+    server_name: Option<&'a str>,
+    server_version: Option<&'a str>,
+    instructions_sha256: Option<Hex<'a>>,
+    protocol_versions: Vec<&'a str>,
+    tools: Vec<ToolObject<'a>>,
+    resources: u64,
+    prompts: u64,
+    auth: Option<&'static str>,
+    scope: &'static str,
+    bind: Option<&'static str>,
+    process: Option<&'static str>,
+    approved: bool,
+    approval: Option<&'a str>,
+    first_seen: Text<Timestamp>,
+    last_seen: Text<Timestamp>,
+    sessions: u64,
+    clients: Vec<Text<IpAddr>>,
+    messages: MessagesObject<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct ToolObject<'a> {
+    name: &'a str,
+    sha256: Hex<'a>,
+    description_sha256: Option<Hex<'a>>,
+    gone: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct MessagesObject<'a> {
+    requests: u64,
+    responses: u64,
+    errors: u64,
+    notifications: u64,
+    by_method: &'a BTreeMap<String, u64>,
+}
+
+impl<'a> ServerObject<'a> {
+    pub(crate) fn of(server: &'a Server) -> Self {
+        let messages = &server.messages;
+        Self {
+            id: &server.id,
+            address: Text(server.endpoint.addr),
+            port: server.endpoint.port,
+            hostname: server.hostname.as_deref(),
+            path: server.path.as_deref(),
+            transport: server.transports.first().map(|transport| transport.word()),
+            transports: server.transports.iter().map(|transport| transport.word()).collect(),
+            encryption: server.encryption.word(),
+            decrypted: server.decrypted,
+            evidence: server.evidence.word(),
+            confidence: Hundredths(server.confidence),
+            server_name: server.server_name.as_deref(),
+            server_version: server.server_version.as_deref(),
+            instructions_sha256: server.instructions_sha256.as_ref().map(Hex),
+            protocol_versions: server
+                .protocol_versions
+                .iter()
+                .map(|revision| revision.as_str())
+                .collect(),
+            tools: server.tools.iter().map(ToolObject::of).collect(),
+            resources: server.resources,
+            prompts: server.prompts,
+            auth: server.auth.map(Auth::word),
+            scope: server.scope.word(),
+            bind: None,
+            process: None,
+            approved: server.approval.is_some(),
+            approval: server.approval.as_deref(),
+            first_seen: Text(server.seen.first.time),
+            last_seen: Text(server.seen.last.time),
+            sessions: server.sessions,
+            clients: server.clients.iter().copied().map(Text).collect(),
+            messages: MessagesObject {
+                requests: messages.requests,
+                responses: messages.responses,
+                errors: messages.errors,
+                notifications: messages.notifications,
+                by_method: &messages.by_method,
+            },
+        }
+    }
+}
+
+impl<'a> ToolObject<'a> {
+    fn of(tool: &'a Tool) -> Self {
+        Self {
+            name: &tool.name,
+            sha256: Hex(&tool.sha256),
+            description_sha256: tool.description_sha256.as_ref().map(Hex),
+            gone: tool.gone,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ClientObject<'a> {
+    address: Text<IpAddr>,
+    client_name: Option<&'a str>,
+    client_version: Option<&'a str>,
+    user_agent: Option<&'a str>,
+    ja4: Option<&'a str>,
+    servers: Vec<Text<Endpoint>>,
+    first_seen: Text<Timestamp>,
+    last_seen: Text<Timestamp>,
+}
+
+impl<'a> ClientObject<'a> {
+    pub(crate) fn of(client: &'a Client) -> Self {
+        Self {
+            address: Text(client.addr),
+            client_name: client.name.as_deref(),
+            client_version: client.version.as_deref(),
+            user_agent: client.user_agent.as_deref(),
+            ja4: None,
+            servers: client.servers.iter().copied().map(Text).collect(),
+            first_seen: Text(client.seen.first.time),
+            last_seen: Text(client.seen.last.time),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct LookupObject<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: Option<&'a str>,
+    signature: &'a str,
+    category: &'static str,
+    via: &'static str,
+    client: Text<IpAddr>,
+    count: u64,
+    first_seen: Text<Timestamp>,
+    last_seen: Text<Timestamp>,
+}
+
+impl<'a> LookupObject<'a> {
+    pub(crate) fn of(lookup: &'a Lookup) -> Self {
+        Self {
+            name: &lookup.name,
+            kind: lookup.kind.as_deref(),
+            signature: &lookup.signature,
+            category: lookup.category,
+            via: lookup.via,
+            client: Text(lookup.client),
+            count: lookup.count,
+            first_seen: Text(lookup.seen.first.time),
+            last_seen: Text(lookup.seen.last.time),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct FindingObject<'a> {
+    id: &'a str,
+    kind: &'static str,
+    severity: &'static str,
+    confidence: Hundredths,
+    title: &'a str,
+    rule: &'a str,
+    server: Option<Text<Endpoint>>,
+    server_id: Option<&'a str>,
+    client: Option<Text<IpAddr>>,
+    session: Option<String>,
+    tool: Option<&'a str>,
+    direction: Option<&'static str>,
+    #[serde(rename = "where")]
+    place: Option<&'a str>,
+    sample: Option<&'a str>,
+    count: u64,
+    first_seen: Text<Timestamp>,
+    last_seen: Text<Timestamp>,
+    community_id: Option<String>,
+    packet: Option<PacketObject>,
+    references: &'a [String],
+    detail: &'a BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PacketObject {
+    source: u16,
+    number: u64,
+}
+
+impl<'a> FindingObject<'a> {
+    pub(crate) fn of(reported: &'a Reported) -> Self {
+        let finding = &reported.finding;
+        let (key, evidence, at) = (&finding.key, &finding.evidence, reported.first());
+        Self {
+            id: &reported.id,
+            kind: key.kind.word(),
+            severity: finding.severity.word(),
+            confidence: Hundredths(finding.confidence),
+            title: &finding.title,
+            rule: &key.rule,
+            server: key.site.as_ref().map(|site| Text(site.endpoint)),
+            server_id: reported.server_id.as_deref(),
+            client: key.client.map(Text),
+            session: evidence.session.map(|session| format!("{session:016x}")),
+            tool: key.tool.as_deref(),
+            direction: key.direction.map(Direction::word),
+            place: key.place.as_deref(),
+            sample: evidence.sample.as_ref().map(Sample::as_str),
+            count: finding.count,
+            first_seen: Text(finding.seen.first.time),
+            last_seen: Text(finding.seen.last.time),
+            community_id: evidence.flow.map(|flow| flow.community_id()),
+            // Packets are numbered from 1; without a capture file there is no number.
+            packet: (at.packet > 0).then_some(PacketObject {
+                source: at.source,
+                number: at.packet,
+            }),
+            references: &finding.references,
+            detail: &finding.detail,
+        }
+    }
+}
+
+/// Anything that is written as its `Display`.
+#[derive(Debug)]
+pub(crate) struct Text<T>(pub(crate) T);
+
+impl<T: fmt::Display> Serialize for Text<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// A digest in lower-case hex.
+#[derive(Debug)]
+struct Hex<'a>(&'a [u8; 32]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Serialize for Hex<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A confidence, rounded to two digits.
+#[derive(Debug)]
+struct Hundredths(f32);
+
+impl Serialize for Hundredths {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64((f64::from(self.0) * 100.0).round() / 100.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::store::fixture;
+
+    fn text(view: &View) -> String {
+        let mut out = Vec::new();
+        write(&mut out, view).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn nothing_seen_is_a_whole_report() {
+        assert_eq!(
+            text(&View::default()),
+            concat!(
+                r#"{"schema":1,"capture":{"sources":[],"first":null,"last":null,"packets":0,"bytes":0,"flows":0,"#,
+                r#""lost":{"kernel_drops":0,"truncated_packets":0,"undecodable_packets":0,"gap_bytes":0,"evicted_flows":0,"#,
+                r#""shed_events":0},"blind":{"encrypted_flows":0,"encrypted_bytes":0,"one_sided_flows":0,"ech_hellos":0}},"#,
+                r#""servers":[],"clients":[],"lookups":[],"findings":[]}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn a_hand_made_view_reads_as_the_contract_says() {
+        assert_eq!(text(&fixture::view()), include_str!("object.golden.json"));
+    }
+}
