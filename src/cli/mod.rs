@@ -68,5 +68,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Exit code of an error: 3 for input that cannot be read, else 2.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.downcast_ref::<crate::source::SourceError>().is_some() { 3 } else { 2 }
+    if error.downcast_ref::<crate::source::SourceError>().is_some() {
+        3
+    } else {
+        2
+    }
 }

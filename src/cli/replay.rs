@@ -86,7 +86,10 @@ pub enum Workers {
 fn workers(text: &str) -> Result<Workers, String> {
     match text {
         "auto" => Ok(Workers::Auto),
-        number => number.parse().map(Workers::Exactly).map_err(|_| "expected a number from 1, or `auto`".to_owned()),
+        number => number
+            .parse()
+            .map(Workers::Exactly)
+            .map_err(|_| "expected a number from 1, or `auto`".to_owned()),
     }
 }
 
@@ -106,13 +109,19 @@ impl Workers {
 /// # Errors
 /// Wrong configuration, a file that cannot be read, or output that cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let Some((loaded, ruleset)) = setup::load(&args.rules)? else { return Ok(ExitCode::from(setup::WRONG)) };
+    let Some((loaded, ruleset)) = setup::load(&args.rules)? else {
+        return Ok(ExitCode::from(setup::WRONG));
+    };
     if args.keylog.is_some() {
         eprintln!("shadowtap: --keylog: this version does not decrypt; encrypted flows are counted as such");
     }
     let shared = Arc::new(Shared::new(setup::settings(&loaded), ruleset));
-    let input =
-        Input { files: args.files.clone(), filter: args.bpf.clone(), since: args.since, until: args.until };
+    let input = Input {
+        files: args.files.clone(),
+        filter: args.bpf.clone(),
+        since: args.since,
+        until: args.until,
+    };
     let bar = progress_bar();
     let result = replay(&shared, &input, args.workers.count(), &mut |done, all| {
         bar.set_length(all);
@@ -156,7 +165,10 @@ fn run_of(view: &View, args: &Args) -> String {
         capture.seen, capture.counters.packets, capture.counters.bytes, args.bpf, args.since, args.until
     );
     let digest = Sha256::digest(identity.as_bytes());
-    digest.iter().take(8).fold("replay-".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+    digest
+        .iter()
+        .take(8)
+        .fold("replay-".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn print(view: &View, format: Format) -> io::Result<()> {

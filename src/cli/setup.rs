@@ -61,8 +61,18 @@ fn in_force(rules: &Rules) -> Result<(Loaded, Ruleset), Vec<Defect>> {
         None => Policy::default(),
     };
     let dirs = loaded.signature_dirs();
-    let signatures = if dirs.is_empty() { Signatures::builtin() } else { Signatures::load(&dirs)? };
-    Ok((loaded, Ruleset { signatures: Arc::new(signatures), policy: Arc::new(policy) }))
+    let signatures = if dirs.is_empty() {
+        Signatures::builtin()
+    } else {
+        Signatures::load(&dirs)?
+    };
+    Ok((
+        loaded,
+        Ruleset {
+            signatures: Arc::new(signatures),
+            policy: Arc::new(policy),
+        },
+    ))
 }
 
 /// Engine settings of a configuration.
@@ -95,10 +105,30 @@ pub fn write(path: &Path, run: &str, view: &View) -> anyhow::Result<()> {
 /// Every record of a view.
 pub fn events(view: &View) -> Vec<Event> {
     let mut events = vec![Event::Capture(Box::new(view.capture.clone()))];
-    events.extend(view.servers.iter().map(|server| Event::Server(Box::new(server.clone()))));
-    events.extend(view.clients.iter().map(|client| Event::Client(Box::new(client.clone()))));
-    events.extend(view.sessions.iter().map(|session| Event::Session(Box::new(session.clone()))));
-    events.extend(view.lookups.iter().map(|lookup| Event::Lookup(Box::new(lookup.clone()))));
-    events.extend(view.findings.iter().map(|finding| Event::Finding(Box::new(finding.clone()))));
+    events.extend(
+        view.servers
+            .iter()
+            .map(|server| Event::Server(Box::new(server.clone()))),
+    );
+    events.extend(
+        view.clients
+            .iter()
+            .map(|client| Event::Client(Box::new(client.clone()))),
+    );
+    events.extend(
+        view.sessions
+            .iter()
+            .map(|session| Event::Session(Box::new(session.clone()))),
+    );
+    events.extend(
+        view.lookups
+            .iter()
+            .map(|lookup| Event::Lookup(Box::new(lookup.clone()))),
+    );
+    events.extend(
+        view.findings
+            .iter()
+            .map(|finding| Event::Finding(Box::new(finding.clone()))),
+    );
     events
 }

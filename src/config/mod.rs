@@ -1,7 +1,7 @@
 //! The configuration: one TOML file, every key with a default, so that no file is needed.
 //!
 //! [`Config`] only composes the sections; each lives next to the component that it configures. To add one, add a field
-//! here and, for `shadowtap check --print`, a row per key to [`COMMENTS`]. What the values mean is checked where they
+//! here and, for `shadowtap check --print`, a row per key to `COMMENTS`. What the values mean is checked where they
 //! are used; `load.rs` finds, reads and parses files and names file, line and cure of every mistake.
 
 pub mod load;

@@ -9,7 +9,11 @@ use crate::model::stamp::Span;
 
 /// A finding about a server as a whole: its evidence is the first packet of the first exchange.
 pub(super) fn server(kind: Kind, server: &Server, severity: Severity, title: String) -> Finding {
-    let first = server.peers.values().filter_map(|peer| peer.answered.or(peer.cleartext)).min();
+    let first = server
+        .peers
+        .values()
+        .filter_map(|peer| peer.answered.or(peer.cleartext))
+        .min();
     let mut finding = marked(kind, server, severity, title, first);
     finding.seen = server.seen;
     if let Some(mark) = first {
@@ -48,7 +52,11 @@ pub(super) fn marked(kind: Kind, server: &Server, severity: Severity, title: Str
 
 /// The site of a server's record.
 pub(super) fn site(server: &Server) -> SiteKey {
-    SiteKey { endpoint: server.endpoint, hostname: server.hostname.clone(), path: server.path.clone() }
+    SiteKey {
+        endpoint: server.endpoint,
+        hostname: server.hostname.clone(),
+        path: server.path.clone(),
+    }
 }
 
 /// What people call it: its own name, else its host name, else its address.

@@ -20,8 +20,19 @@ use crate::model::stamp::{Span, Stamp};
 
 /// Words in a parameter's name that ask for what a tool has no business with.
 const SENSITIVE_WORDS: [&str; 13] = [
-    "apikey", "context", "conversation", "cookie", "cookies", "credential", "credentials", "history", "passwd", "password",
-    "secret", "sidenote", "token",
+    "apikey",
+    "context",
+    "conversation",
+    "cookie",
+    "cookies",
+    "credential",
+    "credentials",
+    "history",
+    "passwd",
+    "password",
+    "secret",
+    "sidenote",
+    "token",
 ];
 
 /// The same, as two words that follow each other.
@@ -35,7 +46,9 @@ pub struct Drift {
 impl Drift {
     /// For [`super::DETECTORS`].
     pub fn build(rules: &Ruleset) -> Box<dyn Detector> {
-        Box::new(Self { suspicion: Suspicion::new(&rules.signatures) })
+        Box::new(Self {
+            suspicion: Suspicion::new(&rules.signatures),
+        })
     }
 }
 
@@ -86,9 +99,14 @@ impl Drift {
             finding.detail.insert("to".to_owned(), hex(&after.sha256));
             finding.detail.insert("changed".to_owned(), what);
             if !change.alarming.is_empty() {
-                finding.detail.insert("alarming".to_owned(), change.alarming.into_iter().collect::<Vec<_>>().join("; "));
+                finding.detail.insert(
+                    "alarming".to_owned(),
+                    change.alarming.into_iter().collect::<Vec<_>>().join("; "),
+                );
             }
-            finding.detail.extend(announced.map(|version| ("announced".to_owned(), version)));
+            finding
+                .detail
+                .extend(announced.map(|version| ("announced".to_owned(), version)));
             out.findings.push(finding);
         }
     }
@@ -97,7 +115,11 @@ impl Drift {
 /// Tools that one listing of an audience has and the one before lacks, and the other way round.
 fn listings(server: &Server, before: &ListingSeen, after: &ListingSeen, out: &mut Findings) {
     let announced = new_version(server, before.seen.first, after.seen.first);
-    let severity = if announced.is_some() { Severity::Low } else { Severity::Medium };
+    let severity = if announced.is_some() {
+        Severity::Low
+    } else {
+        Severity::Medium
+    };
     let appeared = after.names.difference(&before.names).map(|name| (name, "appeared"));
     let gone = before.names.difference(&after.names).map(|name| (name, "disappeared"));
     for (name, what) in appeared.chain(gone) {
@@ -107,7 +129,9 @@ fn listings(server: &Server, before: &ListingSeen, after: &ListingSeen, out: &mu
         finding.key.subject = Some(what.to_owned());
         finding.key.place = Some("result.tools".to_owned());
         finding.detail.insert("changed".to_owned(), what.to_owned());
-        finding.detail.extend(announced.clone().map(|version| ("announced".to_owned(), version)));
+        finding
+            .detail
+            .extend(announced.clone().map(|version| ("announced".to_owned(), version)));
         out.findings.push(finding);
     }
 }
@@ -126,7 +150,10 @@ fn identity(server: &Server, out: &mut Findings) {
         if old.last >= new.first {
             continue;
         }
-        let title = format!("MCP server at {} calls itself {after}, no longer {before}", server.endpoint);
+        let title = format!(
+            "MCP server at {} calls itself {after}, no longer {before}",
+            server.endpoint
+        );
         let mut finding = about::marked(Kind::ToolDrift, server, Severity::Medium, title, None);
         finding.seen = *new;
         finding.key.place = Some("serverInfo.name".to_owned());
@@ -141,19 +168,28 @@ fn instructions(server: &Server, out: &mut Findings) {
     for pair in texts.windows(2) {
         let [before, after] = pair else { continue };
         let announced = new_version(server, before.seen.first, after.seen.first);
-        let severity = if announced.is_some() { Severity::Low } else { Severity::Medium };
+        let severity = if announced.is_some() {
+            Severity::Low
+        } else {
+            Severity::Medium
+        };
         let title = format!("The instructions of {} changed", about::server_name(server));
         let mut finding = drift(server, severity, title, after.mark, after.seen);
         finding.key.place = Some("instructions".to_owned());
         finding.key.subject = Some(format!("{} to {}", hex(&before.sha256), hex(&after.sha256)));
-        finding.detail.extend(announced.map(|version| ("announced".to_owned(), version)));
+        finding
+            .detail
+            .extend(announced.map(|version| ("announced".to_owned(), version)));
         out.findings.push(finding);
     }
 }
 
 fn drift(server: &Server, severity: Severity, title: String, mark: Mark, seen: Span) -> Finding {
     let mut finding = about::marked(Kind::ToolDrift, server, severity, title, Some(mark));
-    finding.seen = Span { first: mark.at, last: seen.last.max(mark.at) };
+    finding.seen = Span {
+        first: mark.at,
+        last: seen.last.max(mark.at),
+    };
     finding.references = vec!["OWASP-MCP03".to_owned()];
     finding
 }
@@ -161,7 +197,11 @@ fn drift(server: &Server, severity: Severity, title: String, mark: Mark, seen: S
 /// The version that a server newly gave itself between two moments: what it says of itself at each of them differs.
 fn new_version(server: &Server, before: Stamp, after: Stamp) -> Option<String> {
     let at = |when: Stamp| {
-        server.identities.iter().filter(|identity| identity.seen.first <= when).max_by_key(|identity| identity.seen.first)
+        server
+            .identities
+            .iter()
+            .filter(|identity| identity.seen.first <= when)
+            .max_by_key(|identity| identity.seen.first)
     };
     let (old, new) = (at(before)?, at(after)?);
     (old.name == new.name && old.version != new.version).then(|| format!("{} to {}", old.version, new.version))
@@ -179,12 +219,23 @@ struct Change {
 impl Change {
     fn between(before: &str, after: &str, suspicion: &Suspicion) -> Self {
         let mut change = Self::default();
-        let (Ok(old), Ok(new)) = (serde_json::from_str::<Value>(before), serde_json::from_str::<Value>(after)) else {
+        let (Ok(old), Ok(new)) = (
+            serde_json::from_str::<Value>(before),
+            serde_json::from_str::<Value>(after),
+        ) else {
             // The text of one was over a bound: the hashes alone say that something changed.
             change.parts.insert("definition");
             return change;
         };
-        for part in ["title", "description", "inputSchema", "outputSchema", "annotations", "icons", "execution"] {
+        for part in [
+            "title",
+            "description",
+            "inputSchema",
+            "outputSchema",
+            "annotations",
+            "icons",
+            "execution",
+        ] {
             if old.get(part) != new.get(part) {
                 change.parts.insert(part);
             }
@@ -195,7 +246,9 @@ impl Change {
         let known = suspicion.of_definition(&old);
         let fresh = suspicion.of_definition(&new);
         if fresh.alerts() && fresh.score > known.score {
-            change.alarming.insert(format!("suspicious text ({})", fresh.groups.join(", ")));
+            change
+                .alarming
+                .insert(format!("suspicious text ({})", fresh.groups.join(", ")));
         }
         let old_parameters = parameters(&old);
         for name in parameters(&new).difference(&old_parameters) {
@@ -203,8 +256,16 @@ impl Change {
                 change.alarming.insert(format!("new parameter {name}"));
             }
         }
-        for (hint, weaker) in [("readOnlyHint", false), ("destructiveHint", true), ("openWorldHint", true)] {
-            let value = |tool: &Value| tool.pointer("/annotations").and_then(|hints| hints.get(hint)).and_then(Value::as_bool);
+        for (hint, weaker) in [
+            ("readOnlyHint", false),
+            ("destructiveHint", true),
+            ("openWorldHint", true),
+        ] {
+            let value = |tool: &Value| {
+                tool.pointer("/annotations")
+                    .and_then(|hints| hints.get(hint))
+                    .and_then(Value::as_bool)
+            };
             if value(&old) == Some(!weaker) && value(&new) != Some(!weaker) {
                 change.alarming.insert(format!("weaker {hint}"));
             }
@@ -223,7 +284,9 @@ fn is_sensitive(name: &str) -> bool {
     let words = words(name);
     let pairs = words.iter().zip(words.iter().skip(1));
     words.iter().any(|word| SENSITIVE_WORDS.contains(&word.as_str()))
-        || pairs.into_iter().any(|(one, two)| SENSITIVE_PAIRS.contains(&(one, two)))
+        || pairs
+            .into_iter()
+            .any(|(one, two)| SENSITIVE_PAIRS.contains(&(one, two)))
 }
 
 /// Words of `snake_case`, `kebab-case` and `camelCase`, in lower case.
@@ -235,7 +298,11 @@ fn words(name: &str) -> Vec<String> {
         lower = c.is_lowercase() || c.is_numeric();
         match words.last_mut() {
             Some(word) if !next => word.extend(c.to_lowercase()),
-            _ => words.push(if c.is_alphanumeric() { c.to_lowercase().collect() } else { String::new() }),
+            _ => words.push(if c.is_alphanumeric() {
+                c.to_lowercase().collect()
+            } else {
+                String::new()
+            }),
         }
     }
     words.retain(|word| !word.is_empty());
@@ -256,10 +323,24 @@ mod tests {
 
     #[test]
     fn sensitive_parameters() {
-        for name in ["api_key", "apiKey", "conversationHistory", "system-prompt", "sidenote", "authToken"] {
+        for name in [
+            "api_key",
+            "apiKey",
+            "conversationHistory",
+            "system-prompt",
+            "sidenote",
+            "authToken",
+        ] {
             assert!(is_sensitive(name), "{name}");
         }
-        for name in ["environment", "inventory", "keyboard", "contextual", "city", "primary_key"] {
+        for name in [
+            "environment",
+            "inventory",
+            "keyboard",
+            "contextual",
+            "city",
+            "primary_key",
+        ] {
             assert!(!is_sensitive(name), "{name}");
         }
     }

@@ -25,7 +25,9 @@ pub struct Exposure {
 impl Exposure {
     /// For [`super::DETECTORS`].
     pub fn build(rules: &Ruleset) -> Box<dyn Detector> {
-        Box::new(Self { policy: Arc::clone(&rules.policy) })
+        Box::new(Self {
+            policy: Arc::clone(&rules.policy),
+        })
     }
 }
 
@@ -35,9 +37,12 @@ impl Detector for Exposure {
             return;
         }
         let allowed = match self.policy.judge(server, all.now()) {
-            Verdict::Approved { expose, unauthenticated_ok, cleartext_ok, .. } => {
-                [expose, unauthenticated_ok, cleartext_ok]
-            }
+            Verdict::Approved {
+                expose,
+                unauthenticated_ok,
+                cleartext_ok,
+                ..
+            } => [expose, unauthenticated_ok, cleartext_ok],
             Verdict::Expired { .. } | Verdict::Unapproved => [false; 3],
         };
         let [expose, unauthenticated_ok, cleartext_ok] = allowed;
@@ -68,8 +73,15 @@ impl Exposure {
             () if subnets.len() > 1 => Severity::High,
             () => Severity::Medium,
         };
-        let reach = if outside { "machines outside the home networks" } else { "other machines" };
-        let title = format!("MCP server {} answers {reach} without credentials", about::server_name(server));
+        let reach = if outside {
+            "machines outside the home networks"
+        } else {
+            "other machines"
+        };
+        let title = format!(
+            "MCP server {} answers {reach} without credentials",
+            about::server_name(server)
+        );
         let mut finding = about::marked(Kind::ExposedBind, server, severity, title, Some(*first));
         finding.references = vec!["OWASP-MCP07".to_owned()];
         finding.detail.insert("subnets".to_owned(), subnets.len().to_string());
@@ -82,7 +94,10 @@ impl Exposure {
         let (first, _) = peers.iter().min_by_key(|(mark, _)| *mark)?;
         let outside = peers.iter().any(|(_, addr)| !self.policy.is_home(*addr));
         let severity = if outside { Severity::High } else { Severity::Medium };
-        let title = format!("MCP server {} serves its tools to requests without credentials", about::server_name(server));
+        let title = format!(
+            "MCP server {} serves its tools to requests without credentials",
+            about::server_name(server)
+        );
         let mut finding = about::marked(Kind::UnauthenticatedServer, server, severity, title, Some(*first));
         finding.references = vec!["OWASP-MCP07".to_owned()];
         // A client certificate or a network rule would not show.
@@ -97,13 +112,25 @@ fn cleartext(server: &Server) -> Option<Finding> {
         return None;
     }
     let credentials = others(server, |peer| peer.credential);
-    let peers = if credentials.is_empty() { others(server, |peer| peer.cleartext) } else { credentials.clone() };
+    let peers = if credentials.is_empty() {
+        others(server, |peer| peer.cleartext)
+    } else {
+        credentials.clone()
+    };
     let (first, _) = peers.iter().min_by_key(|(mark, _)| *mark)?;
-    let (severity, what) =
-        if credentials.is_empty() { (Severity::Low, "messages") } else { (Severity::Medium, "credentials") };
-    let title = format!("{what} of MCP server {} cross the network unencrypted", about::server_name(server));
+    let (severity, what) = if credentials.is_empty() {
+        (Severity::Low, "messages")
+    } else {
+        (Severity::Medium, "credentials")
+    };
+    let title = format!(
+        "{what} of MCP server {} cross the network unencrypted",
+        about::server_name(server)
+    );
     let mut finding = about::marked(Kind::CleartextMcp, server, severity, title, Some(*first));
-    finding.detail.insert("credentials".to_owned(), (!credentials.is_empty()).to_string());
+    finding
+        .detail
+        .insert("credentials".to_owned(), (!credentials.is_empty()).to_string());
     Some(with_peers(finding, &peers))
 }
 
@@ -119,7 +146,11 @@ fn others(server: &Server, what: fn(&Peer) -> Option<Mark>) -> Vec<(Mark, IpAddr
 }
 
 fn with_peers(mut finding: Finding, peers: &[(Mark, IpAddr)]) -> Finding {
-    let named: Vec<String> = peers.iter().take(DETAIL_MAX_PEERS).map(|(_, addr)| addr.to_string()).collect();
+    let named: Vec<String> = peers
+        .iter()
+        .take(DETAIL_MAX_PEERS)
+        .map(|(_, addr)| addr.to_string())
+        .collect();
     finding.detail.insert("peers".to_owned(), named.join(", "));
     finding.detail.insert("peer_count".to_owned(), peers.len().to_string());
     if let Some((last, _)) = peers.iter().max() {

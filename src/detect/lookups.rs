@@ -7,9 +7,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::detect::panel::Ruleset;
 use crate::detect::signature::Signatures;
 use crate::detect::signature::names::NameRule;
-use crate::detect::panel::Ruleset;
 use crate::detect::{Detector, FactMask, Findings};
 use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Severity};
 use crate::model::message::{Field, Request};

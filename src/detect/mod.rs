@@ -71,9 +71,24 @@ pub struct Findings {
 
 /// Every detector, in the order in which they run.
 pub const DETECTORS: &[panel::Row] = &[
-    panel::Row { name: "secrets", build: secrets::SecretScan::build },
-    panel::Row { name: "lookups", build: lookups::Lookups::build },
-    panel::Row { name: "presence", build: presence::Presence::build },
-    panel::Row { name: "exposure", build: exposure::Exposure::build },
-    panel::Row { name: "drift", build: drift::Drift::build },
+    panel::Row {
+        name: "secrets",
+        build: secrets::SecretScan::build,
+    },
+    panel::Row {
+        name: "lookups",
+        build: lookups::Lookups::build,
+    },
+    panel::Row {
+        name: "presence",
+        build: presence::Presence::build,
+    },
+    panel::Row {
+        name: "exposure",
+        build: exposure::Exposure::build,
+    },
+    panel::Row {
+        name: "drift",
+        build: drift::Drift::build,
+    },
 ];

@@ -40,7 +40,9 @@ impl Panel {
                 (detector.wants(), detector)
             })
             .collect();
-        let wants = detectors.iter().fold(FactMask::NONE, |mask, (wants, _)| mask.or(*wants));
+        let wants = detectors
+            .iter()
+            .fold(FactMask::NONE, |mask, (wants, _)| mask.or(*wants));
         Self { detectors, wants }
     }
 

@@ -18,7 +18,9 @@ pub struct Presence {
 impl Presence {
     /// For [`super::DETECTORS`].
     pub fn build(rules: &Ruleset) -> Box<dyn Detector> {
-        Box::new(Self { policy: Arc::clone(&rules.policy) })
+        Box::new(Self {
+            policy: Arc::clone(&rules.policy),
+        })
     }
 }
 
@@ -38,7 +40,11 @@ impl Detector for Presence {
         };
         let name = about::server_name(server);
         detail.insert("name".to_owned(), name.clone());
-        let severity = if server.scope == Scope::Public { Severity::High } else { Severity::Medium };
+        let severity = if server.scope == Scope::Public {
+            Severity::High
+        } else {
+            Severity::Medium
+        };
         let title = format!("MCP server {name} at {} is not approved{expired}", server.endpoint);
         let mut finding = about::server(Kind::UnapprovedServer, server, severity, title);
         finding.references = vec!["OWASP-MCP09".to_owned()];

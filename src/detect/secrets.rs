@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 
+use crate::detect::panel::Ruleset;
 use crate::detect::signature::secrets::{Hit, Place};
 use crate::detect::signature::{Plain, Signatures};
-use crate::detect::panel::Ruleset;
 use crate::detect::{Detector, FactMask, Findings, redact};
 use crate::mcp::walk::Walk;
 use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Severity, SiteKey};

@@ -42,7 +42,10 @@ impl Score {
 impl Suspicion {
     /// From the rules in force.
     pub fn new(signatures: &Arc<Signatures>) -> Self {
-        Self { signatures: Arc::clone(signatures), set: OnceLock::new() }
+        Self {
+            signatures: Arc::clone(signatures),
+            set: OnceLock::new(),
+        }
     }
 
     /// Patterns were compiled one by one when the rules were loaded; should a bound stop all of them together, nothing
@@ -50,7 +53,10 @@ impl Suspicion {
     fn set(&self) -> &RegexSet {
         self.set.get_or_init(|| {
             let patterns = self.signatures.poison.iter().map(|rule| &rule.pattern);
-            regex::RegexSetBuilder::new(patterns).size_limit(SET_MAX_BYTES).build().unwrap_or_else(|_| RegexSet::empty())
+            regex::RegexSetBuilder::new(patterns)
+                .size_limit(SET_MAX_BYTES)
+                .build()
+                .unwrap_or_else(|_| RegexSet::empty())
         })
     }
 
@@ -58,7 +64,10 @@ impl Suspicion {
     pub fn of_definition(&self, tool: &Value) -> Score {
         let mut best = BTreeMap::new();
         self.collect(tool, &mut best);
-        Score { score: best.values().sum(), groups: best.into_keys().map(str::to_owned).collect() }
+        Score {
+            score: best.values().sum(),
+            groups: best.into_keys().map(str::to_owned).collect(),
+        }
     }
 
     /// Depth is bounded by the parser that made the value.
@@ -67,7 +76,12 @@ impl Suspicion {
             Value::Array(list) => list.iter().for_each(|inner| self.collect(inner, best)),
             Value::Object(map) => map.values().for_each(|inner| self.collect(inner, best)),
             Value::String(text) => {
-                for rule in self.set().matches(text).iter().filter_map(|at| self.signatures.poison.get(at)) {
+                for rule in self
+                    .set()
+                    .matches(text)
+                    .iter()
+                    .filter_map(|at| self.signatures.poison.get(at))
+                {
                     let slot = best.entry(rule.group.as_str()).or_insert(0);
                     *slot = (*slot).max(u32::from(rule.weight));
                 }

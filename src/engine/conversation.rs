@@ -61,9 +61,21 @@ impl Conversation {
         segment: &Segment<'_>,
         around: &mut Surroundings<'_>,
     ) -> Outcome {
-        let Surroundings { shared, budget, findings } = around;
-        let mut pipe = Pipe::new(&mut self.stream, &mut self.reader, &mut self.tally, info, shared, findings);
-        self.reassembly.push(dir, segment, budget, &mut |chunk| pipe.push(chunk));
+        let Surroundings {
+            shared,
+            budget,
+            findings,
+        } = around;
+        let mut pipe = Pipe::new(
+            &mut self.stream,
+            &mut self.reader,
+            &mut self.tally,
+            info,
+            shared,
+            findings,
+        );
+        self.reassembly
+            .push(dir, segment, budget, &mut |chunk| pipe.push(chunk));
         let (outcome, seen) = pipe.end();
         self.note(outcome, seen)
     }
@@ -77,9 +89,21 @@ impl Conversation {
         around: &mut Surroundings<'_>,
     ) -> Outcome {
         let Surroundings { shared, findings, .. } = around;
-        let mut pipe = Pipe::new(&mut self.stream, &mut self.reader, &mut self.tally, info, shared, findings);
+        let mut pipe = Pipe::new(
+            &mut self.stream,
+            &mut self.reader,
+            &mut self.tally,
+            info,
+            shared,
+            findings,
+        );
         if !datagram.payload.is_empty() {
-            pipe.push(Chunk { at: datagram.at, dir, lane: 0, data: Data::Bytes(datagram.payload) });
+            pipe.push(Chunk {
+                at: datagram.at,
+                dir,
+                lane: 0,
+                data: Data::Bytes(datagram.payload),
+            });
         }
         let (outcome, seen) = pipe.end();
         self.note(outcome, seen)
@@ -87,10 +111,21 @@ impl Conversation {
 
     /// The flow has ended: what is held comes out, and every layer hears of it.
     pub(super) fn finish(&mut self, info: &mut FlowInfo, around: &mut Surroundings<'_>) {
-        let Surroundings { shared, budget, findings } = around;
+        let Surroundings {
+            shared,
+            budget,
+            findings,
+        } = around;
         let at = info.seen.last;
         let tcp = info.tuple.transport == Transport::Tcp;
-        let mut pipe = Pipe::new(&mut self.stream, &mut self.reader, &mut self.tally, info, shared, findings);
+        let mut pipe = Pipe::new(
+            &mut self.stream,
+            &mut self.reader,
+            &mut self.tally,
+            info,
+            shared,
+            findings,
+        );
         if tcp {
             self.reassembly.finish(at, budget, &mut |chunk| pipe.push(chunk));
         }
@@ -141,12 +176,33 @@ impl<'p> Pipe<'p> {
         shared: &'p Shared,
         findings: &'p mut Findings,
     ) -> Self {
-        let outcome = Outcome { step: Step::Continue, swapped: false };
-        Self { stream, reader, tally, info, shared, findings, outcome, seen: Seen::default() }
+        let outcome = Outcome {
+            step: Step::Continue,
+            swapped: false,
+        };
+        Self {
+            stream,
+            reader,
+            tally,
+            info,
+            shared,
+            findings,
+            outcome,
+            seen: Seen::default(),
+        }
     }
 
     fn push(&mut self, mut chunk: Chunk<'_>) {
-        let Self { stream, reader, tally, info, shared, findings, outcome, seen } = self;
+        let Self {
+            stream,
+            reader,
+            tally,
+            info,
+            shared,
+            findings,
+            outcome,
+            seen,
+        } = self;
         if outcome.step != Step::Continue {
             return;
         }

@@ -46,7 +46,11 @@ pub fn replay(
     workers: usize,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Replayed, SourceError> {
-    let workers = if input.files.iter().any(|file| file == "-") { 1 } else { workers.max(1) };
+    let workers = if input.files.iter().any(|file| file == "-") {
+        1
+    } else {
+        workers.max(1)
+    };
     // Opened before any thread starts, so that a wrong name is told at once.
     let sources = (0..workers).map(|_| open(input)).collect::<Result<Vec<_>, _>>()?;
     let mut parts: Vec<Part> = Vec::new();
@@ -64,7 +68,10 @@ pub fn replay(
             }
         }
     });
-    let mut capture = Capture { sources: input.files.clone(), ..Capture::default() };
+    let mut capture = Capture {
+        sources: input.files.clone(),
+        ..Capture::default()
+    };
     let mut damage = Vec::new();
     for part in parts {
         capture.counters.add(&part.counters);
@@ -73,7 +80,10 @@ pub fn replay(
         }
         damage.extend(part.damage);
     }
-    Ok(Replayed { view: review(shared, capture), damage })
+    Ok(Replayed {
+        view: review(shared, capture),
+        damage,
+    })
 }
 
 /// What one worker brings home.
@@ -138,5 +148,9 @@ fn work(
     } else {
         damage.clear();
     }
-    Part { counters, seen: shard.seen(), damage }
+    Part {
+        counters,
+        seen: shard.seen(),
+        damage,
+    }
 }

@@ -22,14 +22,23 @@ pub fn review(shared: &Shared, capture: Capture) -> View {
             server.approval = Some(rule.to_string());
         }
     }
-    let approved: Vec<String> =
-        view.servers.iter().filter(|server| server.approval.is_some()).map(|server| server.id.clone()).collect();
+    let approved: Vec<String> = view
+        .servers
+        .iter()
+        .filter(|server| server.approval.is_some())
+        .map(|server| server.id.clone())
+        .collect();
     view.findings.retain(|reported| {
         let key = &reported.finding.key;
         if !matches!(key.kind, Kind::RegistryLookup | Kind::RemoteEndpoint) {
             return true;
         }
-        let name = reported.finding.detail.get("name").map(String::as_str).unwrap_or_default();
+        let name = reported
+            .finding
+            .detail
+            .get("name")
+            .map(String::as_str)
+            .unwrap_or_default();
         let covered = key.client.is_some_and(|client| policy.covers_name(name, client, now));
         let server = reported.server_id.as_ref().is_some_and(|id| approved.contains(id));
         !covered && !server
@@ -45,8 +54,13 @@ fn infer_servers(view: &mut View) {
     let mut inferred: BTreeMap<String, Server> = BTreeMap::new();
     for reported in &view.findings {
         let finding = &reported.finding;
-        let by_sni = finding.detail.get("via").is_some_and(|via| via == "sni" || via == "quic-sni");
-        let (Kind::RemoteEndpoint, true, Some(site)) = (finding.key.kind, by_sni, &finding.key.site) else { continue };
+        let by_sni = finding
+            .detail
+            .get("via")
+            .is_some_and(|via| via == "sni" || via == "quic-sni");
+        let (Kind::RemoteEndpoint, true, Some(site)) = (finding.key.kind, by_sni, &finding.key.site) else {
+            continue;
+        };
         let id = server_id(site);
         let server = inferred.entry(id.clone()).or_insert_with(|| Server {
             id,

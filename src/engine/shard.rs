@@ -26,8 +26,16 @@ pub struct Shard {
 impl Shard {
     /// A worker.
     pub fn new(shared: &Arc<Shared>, index: usize, count: usize) -> Self {
-        let slices = (0..SLICES).map(|slice| (slice % count.max(1) == index).then(|| Slice::new(shared))).collect();
-        Self { shared: Arc::clone(shared), slices, leads: index == 0, counters: Counters::default(), seen: None }
+        let slices = (0..SLICES)
+            .map(|slice| (slice % count.max(1) == index).then(|| Slice::new(shared)))
+            .collect();
+        Self {
+            shared: Arc::clone(shared),
+            slices,
+            leads: index == 0,
+            counters: Counters::default(),
+            seen: None,
+        }
     }
 
     /// A packet. Packets of other workers' slices are passed over.

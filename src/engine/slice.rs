@@ -89,7 +89,15 @@ impl Slice {
             flow
         };
         let replaces = |flow: &Flow<State>| flow.handshake.reuses(flow.direction(from_low), segment);
-        self.packet(key, from_low, segment.at, replaces, open, Item::Segment(segment), shared);
+        self.packet(
+            key,
+            from_low,
+            segment.at,
+            replaces,
+            open,
+            Item::Segment(segment),
+            shared,
+        );
     }
 
     pub(super) fn datagram(&mut self, key: FlowKey, from_low: bool, datagram: &Datagram<'_>, shared: &Shared) {
@@ -101,7 +109,15 @@ impl Slice {
             flow.state = State::Talking(Box::new(Conversation::new(&flow.info)));
             flow
         };
-        self.packet(key, from_low, datagram.at, |_| false, open, Item::Datagram(datagram), shared);
+        self.packet(
+            key,
+            from_low,
+            datagram.at,
+            |_| false,
+            open,
+            Item::Datagram(datagram),
+            shared,
+        );
     }
 
     #[expect(clippy::too_many_arguments, reason = "one packet, taken apart once")]
@@ -127,20 +143,29 @@ impl Slice {
             Item::Datagram(datagram) => (datagram.payload.len() as u64) + u64::from(datagram.missing),
         };
         entry.flow.info.count(at, dir, bytes);
-        let Flow { info, state, handshake, .. } = &mut *entry.flow;
+        let Flow {
+            info, state, handshake, ..
+        } = &mut *entry.flow;
         let State::Talking(talk) = state else {
             if handshake.has_ended() {
                 entry.set_class(Class::Closed);
             }
             return;
         };
-        let mut around = Surroundings { shared, budget: &mut keep.budget, findings: &mut keep.findings };
+        let mut around = Surroundings {
+            shared,
+            budget: &mut keep.budget,
+            findings: &mut keep.findings,
+        };
         let mut converse = || match item {
             Item::Segment(segment) => talk.segment(info, dir, segment, &mut around),
             Item::Datagram(datagram) => talk.datagram(info, dir, datagram, &mut around),
         };
         let outcome = if shared.settings.fence {
-            let panicked = Outcome { step: Step::Bypass(Why::Panicked), swapped: false };
+            let panicked = Outcome {
+                step: Step::Bypass(Why::Panicked),
+                swapped: false,
+            };
             catch_unwind(AssertUnwindSafe(converse)).unwrap_or(panicked)
         } else {
             converse()
@@ -172,7 +197,9 @@ impl Keep {
     fn settle(&mut self, flow: &mut Flow<State>, step: Step, shared: &Shared) -> Class {
         let tcp = flow.info.tuple.transport == Transport::Tcp;
         let ended = flow.handshake.has_ended();
-        let State::Talking(talk) = &mut flow.state else { return Class::Bypassed };
+        let State::Talking(talk) = &mut flow.state else {
+            return Class::Bypassed;
+        };
         if let Step::Bypass(why) = step {
             self.hand_over(talk, shared);
             talk.reassembly.abandon(&mut self.budget);
@@ -203,7 +230,11 @@ impl Keep {
         }
         match &mut flow.state {
             State::Talking(talk) => {
-                let mut around = Surroundings { shared, budget: &mut self.budget, findings: &mut self.findings };
+                let mut around = Surroundings {
+                    shared,
+                    budget: &mut self.budget,
+                    findings: &mut self.findings,
+                };
                 let mut finish = || talk.finish(&mut flow.info, &mut around);
                 if shared.settings.fence {
                     if catch_unwind(AssertUnwindSafe(finish)).is_err() {
@@ -242,5 +273,9 @@ fn tuple(
     sender_is_client: bool,
 ) -> FiveTuple {
     let (client, server) = if sender_is_client { (src, dst) } else { (dst, src) };
-    FiveTuple { transport, client, server }
+    FiveTuple {
+        transport,
+        client,
+        server,
+    }
 }

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::inventory::account::{
-    Account, ClientSeen, PageKey, PageSeen, SessionSeen, ToolSeen, earliest, first_of,
-};
+use crate::inventory::account::{Account, ClientSeen, PageKey, PageSeen, SessionSeen, ToolSeen, earliest, first_of};
 use crate::mcp::method;
 use crate::model::finding::{Finding, FindingKey, SiteKey};
 use crate::model::mcp::{Auth, McpTransport, RpcKind, Site};

@@ -176,7 +176,12 @@ fn server(group: &Group) -> Server {
     let mut instructions: Vec<Definition> = account
         .instructions
         .iter()
-        .map(|(sha256, (seen, mark))| Definition { sha256: *sha256, definition: "".into(), seen: *seen, mark: *mark })
+        .map(|(sha256, (seen, mark))| Definition {
+            sha256: *sha256,
+            definition: "".into(),
+            seen: *seen,
+            mark: *mark,
+        })
         .collect();
     instructions.sort_by_key(|text| (text.seen.last, text.seen.first, text.sha256));
     let count = |wanted: Offer| account.offers.iter().filter(|(offer, _)| *offer == wanted).count() as u64;

@@ -30,7 +30,7 @@ pub struct Config {
 /// What the policy says about a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// At least one approval in force covers it.
+    /// At least one approval in force covers it; what any of them allows is allowed.
     Approved {
         /// The first that does: `approve #2: platform team — weather for the chat bot`.
         rule: Arc<str>,
@@ -101,36 +101,29 @@ impl Default for Policy {
 impl Policy {
     /// Judges a server at a moment of packet time (the view's last stamp).
     pub fn judge(&self, server: &Server, now: Timestamp) -> Verdict {
-        let mut covering = self
+        let hostname = server.hostname.as_deref().map(str::to_ascii_lowercase);
+        let covering: Vec<&Approval> = self
             .approvals
             .iter()
-            .filter(|approval| approval.covers(server))
-            .peekable();
-        let Some(mut latest) = covering.peek().copied() else {
-            return Verdict::Unapproved;
-        };
-        let mut in_force: Option<(&Arc<str>, [bool; 3])> = None;
-        for approval in covering {
-            if approval.counts_at(now) {
-                let (_, allowed) = in_force.get_or_insert((&approval.rule, [false; 3]));
-                let more = [approval.expose, approval.unauthenticated_ok, approval.cleartext_ok];
-                allowed.iter_mut().zip(more).for_each(|(sum, one)| *sum |= one);
-            } else if approval.until > latest.until {
-                latest = approval;
-            }
+            .filter(|approval| approval.covers(server, hostname.as_deref()))
+            .collect();
+        let in_force = || covering.iter().filter(|approval| approval.counts_at(now));
+        if let Some(first) = in_force().next() {
+            return Verdict::Approved {
+                rule: Arc::clone(&first.rule),
+                expose: in_force().any(|approval| approval.expose),
+                unauthenticated_ok: in_force().any(|approval| approval.unauthenticated_ok),
+                cleartext_ok: in_force().any(|approval| approval.cleartext_ok),
+            };
         }
-        match in_force {
-            Some((rule, [expose, unauthenticated_ok, cleartext_ok])) => Verdict::Approved {
-                rule: Arc::clone(rule),
-                expose,
-                unauthenticated_ok,
-                cleartext_ok,
-            },
-            None => Verdict::Expired {
+        covering
+            .iter()
+            .filter_map(|approval| Some((approval, approval.until?)))
+            .max_by_key(|(_, until)| *until)
+            .map_or(Verdict::Unapproved, |(latest, when)| Verdict::Expired {
                 rule: Arc::clone(&latest.rule),
-                when: latest.until.unwrap_or(Timestamp::MAX),
-            },
-        }
+                when,
+            })
     }
 
     /// Whether an approval in force names this host, so that `client` may look it up and connect to it. What a name
@@ -154,13 +147,13 @@ impl Policy {
 }
 
 impl Approval {
-    fn covers(&self, server: &Server) -> bool {
-        let hostname = server.hostname.as_deref().map(str::to_ascii_lowercase);
+    /// `hostname` is the server's in lower case.
+    fn covers(&self, server: &Server, hostname: Option<&str>) -> bool {
         given(&self.address, |network| {
             contains(std::slice::from_ref(network), server.endpoint.addr)
         }) && given(&self.port, |port| *port == server.endpoint.port)
             && given(&self.hostname, |pattern| {
-                hostname.as_deref().is_some_and(|name| pattern.matches(name))
+                hostname.is_some_and(|name| pattern.matches(name))
             })
             && given(&self.path, |pattern| {
                 server.path.as_deref().is_some_and(|path| pattern.matches(path))

@@ -205,6 +205,7 @@ fn names_are_covered_by_hostname_alone() {
     for (name, client, covered) in [
         ("mcp.Example.com", "192.0.2.1", true),
         ("example.com", "192.0.2.1", false),
+        (".example.com", "192.0.2.1", false),
         ("a.test", "10.0.0.1", true),
         ("a.test", "10.0.1.1", false),
         ("old.test", "10.0.0.1", false),

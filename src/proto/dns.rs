@@ -22,7 +22,7 @@ use domain::base::{Header, Message, Question};
 use crate::model::chunk::{Chunk, Data};
 use crate::model::net::{Direction, Transport};
 use crate::model::observation::{Dns as Asked, Fact};
-use crate::model::stamp::Stamp;
+use crate::model::stamp::{Stamp, Timestamp};
 use crate::stream::layer::{Env, Layer, Prefix, Probe, Protocol, Step, Up};
 
 /// The row of `proto::PROTOCOLS`.
@@ -42,6 +42,8 @@ const RECENT_MESSAGES: usize = 4;
 /// A message with id 0 (all multicast DNS) is a repeat only this soon, because the id tells nothing. Nanoseconds.
 const MIRROR_NANOS: u64 = 50_000_000;
 
+/// Top bit of the class in multicast questions (RFC 6762, section 5.4).
+const UNICAST_REPLY: u16 = 0x8000;
 const HEADER_LEN: usize = 12;
 const DNS: u16 = 53;
 const LLMNR: u16 = 5355;
@@ -92,7 +94,18 @@ fn looks_like_dns(message: &Message<[u8]>, ports: [u16; 2]) -> bool {
         return false;
     }
     match message.question().next() {
-        Some(Ok(question)) => ports.contains(&MDNS) || question.qclass() != Class::from_int(0),
+        Some(Ok(question)) => {
+            let class = question.qclass().to_int();
+            let class = if ports.contains(&MDNS) {
+                class & !UNICAST_REPLY
+            } else {
+                class
+            };
+            matches!(
+                Class::from_int(class),
+                Class::IN | Class::CH | Class::HS | Class::NONE | Class::ANY
+            )
+        }
         Some(Err(_)) => false,
         None => {
             ports.contains(&MDNS)
@@ -170,7 +183,7 @@ struct Recent {
     id: u16,
     answer: bool,
     questions: u64,
-    at: Stamp,
+    at: Timestamp,
 }
 
 impl Layer for Dns {
@@ -191,7 +204,7 @@ impl Dns {
         if !known_opcode(message.header()) {
             return Step::Desync;
         }
-        if !self.is_repeat(message, at, dir) {
+        if !self.is_repeat(message, at.time, dir) {
             for question in message.question().take(QUESTIONS_MAX) {
                 let Ok(question) = question else { break };
                 self.tell(question, message.header().qr(), at, up);
@@ -201,7 +214,7 @@ impl Dns {
     }
 
     /// Whether the message is a retransmission or the second copy from a mirror port; remembers it.
-    fn is_repeat(&mut self, message: &Message<[u8]>, at: Stamp, dir: Direction) -> bool {
+    fn is_repeat(&mut self, message: &Message<[u8]>, at: Timestamp, dir: Direction) -> bool {
         let mut questions = message.question();
         questions.by_ref().take(QUESTIONS_MAX).for_each(drop);
         let mut hash = DefaultHasher::new();
@@ -246,7 +259,7 @@ impl Dns {
 impl Recent {
     fn repeats(&self, earlier: &Self) -> bool {
         (self.id, self.answer, self.questions) == (earlier.id, earlier.answer, earlier.questions)
-            && (self.id != 0 || self.at.time.since(earlier.at.time) <= MIRROR_NANOS)
+            && (self.id != 0 || self.at.since(earlier.at) <= MIRROR_NANOS)
     }
 }
 

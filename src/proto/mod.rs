@@ -16,4 +16,10 @@ pub mod tls;
 use crate::stream::layer::Protocol;
 
 /// Every protocol, in probing order: the first that says yes reads the stream.
-pub const PROTOCOLS: &[Protocol] = &[tls::PROTOCOL, http::HTTP_1, dns::PROTOCOL, dns::tcp::PROTOCOL, http::EVENT_STREAM];
+pub const PROTOCOLS: &[Protocol] = &[
+    tls::PROTOCOL,
+    http::HTTP_1,
+    dns::PROTOCOL,
+    dns::tcp::PROTOCOL,
+    http::EVENT_STREAM,
+];

@@ -292,6 +292,18 @@ fn recognises_and_names_the_server() {
         (&service, b"", [5353, 5353], Probe::Yes { server: None }),
         (&service, b"", [40_000, 53], Probe::No),
         (
+            &message(7, QUERY, [1, 0, 0, 0], &question(NAME, 1, 0x8001)),
+            b"",
+            [5353, 40_000],
+            Probe::Yes { server: Some(BACK) },
+        ),
+        (
+            &message(7, QUERY, [1, 0, 0, 0], &question(NAME, 1, 0x8001)),
+            b"",
+            [40_000, 53],
+            Probe::No,
+        ),
+        (
             b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe",
             b"",
             [40_000, 53],

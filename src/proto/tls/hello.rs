@@ -27,11 +27,13 @@ pub(super) struct Hello {
 }
 
 impl Hello {
-    /// Reads the body of the handshake message; `None` when its fixed part is malformed.
+    /// Reads the body of the handshake message, or as much of it as there is; `None` when the fixed part is not whole.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
-        let (_, fixed) = parse_tls_handshake_client_hello(body).ok()?;
+        let (after, fixed) = parse_tls_handshake_client_hello(body).ok()?;
         let mut hello = Self::default();
-        let mut rest = fixed.ext.unwrap_or_default();
+        // Extensions that end too soon are left unread by the crate, with their length in front.
+        let cut = after.get(2..).unwrap_or_default();
+        let mut rest = fixed.ext.unwrap_or(cut);
         while let Some((kind, data, next)) = extension(rest) {
             match kind {
                 ENCRYPTED_CLIENT_HELLO => hello.ech = true,

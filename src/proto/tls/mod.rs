@@ -3,8 +3,8 @@
 //!
 //! Once the ClientHello was read nothing more can be learned without keys, so the flow is bypassed there and then. A
 //! flow that is joined midway is recognised by its records and bypassed as opaque at once, so that it is counted as
-//! encrypted and not as unknown. The same goes for a hello with a gap in it, one that is too long, and one that is
-//! malformed.
+//! encrypted and not as unknown. The same goes for a hello with a gap in it (the name is told if it stands before the
+//! gap), one that is too long, and one that is malformed.
 //!
 //! Does not read SSLv2 hellos, DTLS, certificates or key logs, and does not tell a real encrypted ClientHello from one
 //! that is sent as grease: they are made to look alike.
@@ -76,32 +76,42 @@ struct Side {
 impl Layer for Tls {
     fn push(&mut self, chunk: Chunk<'_>, up: &mut Up<'_>) -> Step {
         let opaque = Step::Bypass(Why::Opaque);
-        // A gap takes the place in the records with it; after an end no hello will come.
-        let Data::Bytes(bytes) = chunk.data else { return opaque };
         let [to_server, to_client] = &mut self.sides;
         let side = match chunk.dir {
             Direction::ToServer => to_server,
             Direction::ToClient => to_client,
         };
         let first = *side.first.get_or_insert(chunk.at);
+        let Data::Bytes(bytes) = chunk.data else {
+            // A snap length cuts hellos; the name often stands before the cut.
+            let cut = side.records.cut_hello().and_then(Hello::parse);
+            if let Some(hello) = cut.filter(|hello| hello.sni.is_some()) {
+                tell(&hello, first, up);
+            }
+            return opaque;
+        };
         match side.records.push(bytes, self.max_bytes) {
             // Two taps may deliver the server's first flight before the hello that it answers.
             Progress::Answer | Progress::More => Step::Continue,
             Progress::Hello(body) => {
                 if let Some(hello) = Hello::parse(body) {
-                    up.fact(
-                        first,
-                        Fact::Tls(Said {
-                            sni: hello.sni.as_deref(),
-                            ech: hello.ech,
-                        }),
-                    );
+                    tell(&hello, first, up);
                 }
                 opaque
             }
             Progress::Refused => opaque,
         }
     }
+}
+
+fn tell(hello: &Hello, at: Stamp, up: &mut Up<'_>) {
+    up.fact(
+        at,
+        Fact::Tls(Said {
+            sni: hello.sni.as_deref(),
+            ech: hello.ech,
+        }),
+    );
 }
 
 #[cfg(test)]
@@ -219,6 +229,7 @@ mod tests {
         for (extensions, name, ech) in [
             (vec![sni("mcp.example.test")], Some("mcp.example.test"), false),
             (vec![sni("MCP.Example.test.")], Some("mcp.example.test"), false),
+            (vec![sni("first.test"), sni("second.test")], Some("first.test"), false),
             (vec![sni("10.0.0.5")], None, false),
             (vec![sni("fd00::1")], None, false),
             (vec![sni("a b.test")], None, false),
@@ -282,6 +293,19 @@ mod tests {
     }
 
     #[test]
+    fn reads_a_name_before_a_cut() {
+        let message = hello(&[sni("mcp.example.test"), extension(21, &[0; 500])], 32);
+        let wire = records(&message, &[16_384]);
+        let name = (vec![(1, Some("mcp.example.test".to_owned()), false)], OPAQUE);
+        let place = wire.windows(4).position(|window| window == b"test").unwrap();
+        for (cut, expected) in [(place + 4, name), (place + 3, (vec![], OPAQUE))] {
+            let (head, tail) = wire.split_at(cut);
+            let lost = u64::try_from(tail.len()).unwrap();
+            assert_eq!(read([sent(head), (Direction::ToServer, Data::Gap(lost))]), expected);
+        }
+    }
+
+    #[test]
     fn waits_for_a_hello_that_comes_after_its_answer() {
         let wire = records(&hello(&[sni("mcp.example.test")], 32), &[16_384]);
         let answer = records(&[&[2, 0, 0, 70, 3, 3][..], &[5; 68]].concat(), &[16_384]);
@@ -319,6 +343,8 @@ mod tests {
             (&data, b"HTTP/1.1 200 OK", false, Probe::No),
             (&[22, 3, 3, 0, 40, 99], b"", false, Probe::Yes { server: None }),
             (&[22, 3, 3, 0, 40, 99], b"", true, Probe::No),
+            (&[22, 3, 3, 0, 40, 1, 9], b"", true, Probe::No),
+            (&[22, 3, 3, 0, 40, 1, 0, 0, 36, 9], b"", true, Probe::No),
             (&[22, 3, 3, 0, 0], b"", true, Probe::No),
             (&[22, 3, 9, 0, 40], b"", true, Probe::No),
             (&[20, 3], b"", false, Probe::More),

@@ -158,6 +158,12 @@ impl Records {
         whole_message(&self.message).map_or(Progress::More, Progress::Hello)
     }
 
+    /// As much as there is of the body of a ClientHello that will never be whole.
+    pub(super) fn cut_hello(&self) -> Option<&[u8]> {
+        let ([kind, ..], body) = self.message.split_first_chunk::<MESSAGE_HEADER_LEN>()?;
+        (*kind == CLIENT_HELLO).then_some(body)
+    }
+
     /// Takes bytes of a record header; gives what follows, or `None` when it is none of a handshake record.
     fn take_header<'b>(&mut self, bytes: &'b [u8]) -> Option<&'b [u8]> {
         let wanted = HEADER_LEN.saturating_sub(self.header.len());
