@@ -19,12 +19,7 @@ pub struct Defect {
 impl Defect {
     /// Line of a byte offset within a text, from 1.
     pub fn line_of(text: &str, offset: usize) -> usize {
-        1 + text
-            .as_bytes()
-            .iter()
-            .take(offset)
-            .filter(|byte| **byte == b'\n')
-            .count()
+        1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
     }
 
     /// From a TOML error: its line and its message on one line.

@@ -76,18 +76,12 @@ impl Kind {
 
     /// The contract's word.
     pub fn word(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(kind, _)| *kind == self)
-            .map_or("", |(_, word)| word)
+        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, word)| word)
     }
 
     /// From the contract's word.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(_, known)| *known == word)
-            .map(|(kind, _)| *kind)
+        Self::ALL.iter().find(|(_, known)| *known == word).map(|(kind, _)| *kind)
     }
 }
 

@@ -57,14 +57,8 @@ pub enum Why {
 
 impl Why {
     /// All values, in the order of their counters.
-    pub const ALL: [Self; 6] = [
-        Self::Desync,
-        Self::Excluded,
-        Self::Memory,
-        Self::Opaque,
-        Self::Panicked,
-        Self::Unknown,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Desync, Self::Excluded, Self::Memory, Self::Opaque, Self::Panicked, Self::Unknown];
 
     /// Index of the counter.
     pub const fn index(self) -> usize {

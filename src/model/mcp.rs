@@ -103,10 +103,7 @@ impl Revision {
     /// Parses `20dd-dd-dd`.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; 10] = text.as_bytes().try_into().ok()?;
-        let digits = bytes
-            .iter()
-            .enumerate()
-            .all(|(at, b)| matches!(at, 4 | 7) || b.is_ascii_digit());
+        let digits = bytes.iter().enumerate().all(|(at, b)| matches!(at, 4 | 7) || b.is_ascii_digit());
         (digits && bytes.starts_with(b"20") && bytes[4] == b'-' && bytes[7] == b'-').then_some(Self(bytes))
     }
 

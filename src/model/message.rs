@@ -78,9 +78,7 @@ impl Request {
     /// Path part of the target: without scheme and authority, query and fragment.
     pub fn path(&self) -> &str {
         let target = match self.target.split_once("://") {
-            Some((_, rest)) if !self.target.starts_with('/') => {
-                rest.find('/').map_or("/", |at| rest.get(at..).unwrap_or("/"))
-            }
+            Some((_, rest)) if !self.target.starts_with('/') => rest.find('/').map_or("/", |at| rest.get(at..).unwrap_or("/")),
             _ => &self.target,
         };
         target.split(['?', '#']).next().unwrap_or("/")
@@ -220,22 +218,16 @@ pub struct Headers {
 impl Headers {
     /// Appends a field. Fields past `u16::MAX` or 4 GiB are dropped.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
-        let (Ok(start), Ok(name_len), Ok(value_len)) = (
-            u32::try_from(self.text.len()),
-            u32::try_from(name.len()),
-            u32::try_from(value.len()),
-        ) else {
+        let (Ok(start), Ok(name_len), Ok(value_len)) =
+            (u32::try_from(self.text.len()), u32::try_from(name.len()), u32::try_from(value.len()))
+        else {
             return;
         };
-        let (Some(middle), Ok(number)) = (
-            start.checked_add(name_len),
-            u16::try_from(self.fields.len().wrapping_add(1)),
-        ) else {
+        let (Some(middle), Ok(number)) = (start.checked_add(name_len), u16::try_from(self.fields.len().wrapping_add(1)))
+        else {
             return;
         };
-        let Some(end) = middle.checked_add(value_len) else {
-            return;
-        };
+        let Some(end) = middle.checked_add(value_len) else { return };
         if let Some(field) = known(name) {
             match self.first.get_mut(field) {
                 Some(slot @ 0) => *slot = number,
@@ -332,12 +324,7 @@ mod tests {
             ("/r?u=http://h/x", "/r", Some("u=http://h/x")),
             ("*", "*", None),
         ] {
-            let request = Request {
-                at: Stamp::default(),
-                method: HttpMethod::Get,
-                target: target.into(),
-                headers: Headers::default(),
-            };
+            let request = Request { at: Stamp::default(), method: HttpMethod::Get, target: target.into(), headers: Headers::default() };
             assert_eq!((request.path(), request.query()), (path, query), "{target}");
         }
     }

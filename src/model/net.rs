@@ -99,11 +99,7 @@ pub struct FiveTuple {
 impl FiveTuple {
     /// Client and server exchanged.
     pub const fn flipped(self) -> Self {
-        Self {
-            transport: self.transport,
-            client: self.server,
-            server: self.client,
-        }
+        Self { transport: self.transport, client: self.server, server: self.client }
     }
 
     /// Community ID 1 with seed 0 (corelight/community-id-spec): the same text for both directions.
@@ -124,10 +120,7 @@ impl FiveTuple {
         hash.update([self.transport.number(), 0]);
         hash.update(low.port.to_be_bytes());
         hash.update(high.port.to_be_bytes());
-        format!(
-            "1:{}",
-            base64::engine::general_purpose::STANDARD.encode(hash.finalize())
-        )
+        format!("1:{}", base64::engine::general_purpose::STANDARD.encode(hash.finalize()))
     }
 }
 

@@ -252,6 +252,7 @@ pub struct Reported {
     pub finding: Finding,
 }
 
+
 impl Reported {
     /// The first packet of the evidence.
     pub const fn first(&self) -> Stamp {

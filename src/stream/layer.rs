@@ -46,12 +46,7 @@ pub struct Up<'u> {
 impl<'u> Up<'u> {
     /// A way up to `listener`, with `above` as the place of the stream that a layer may uncover.
     pub fn new(env: &'u Env, listener: &'u mut dyn FnMut(Output<'_>), above: &'u mut Option<Box<Stream>>) -> Self {
-        Self {
-            env,
-            listener,
-            above,
-            step: Step::Continue,
-        }
+        Self { env, listener, above, step: Step::Continue }
     }
 
     /// A whole application message.
