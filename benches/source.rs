@@ -59,7 +59,7 @@ fn generate() -> tempfile::NamedTempFile {
 }
 
 fn segment(n: u32) -> Vec<u8> {
-    let client = 0x0a00_0000 | n % 1_000;
+    let client = 0x0a00_0000 + n % 1_000;
     let payload = vec![n as u8; (n.wrapping_mul(0x9e37_79b9) >> 16) as usize % 1_461];
     let mut frame = Vec::new();
     PacketBuilder::ethernet2([1; 6], [2; 6])

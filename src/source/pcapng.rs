@@ -22,8 +22,8 @@ const INTERFACE: u32 = 1;
 const OBSOLETE_PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
-/// The systemd journal, and the system call events of sysdig: Wireshark numbers them as if they were packets.
-const NUMBERED: [u32; 6] = [0x9, 0x204, 0x208, 0x216, 0x221, 0x222];
+/// The systemd journal, system call events of sysdig and custom blocks: Wireshark numbers them as if they were packets.
+const NUMBERED: [u32; 8] = [0x9, 0x204, 0x208, 0x216, 0x221, 0x222, 0xbad, 0x4000_0bad];
 
 /// What the blocks so far say about those to come.
 #[derive(Debug)]
