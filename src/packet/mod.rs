@@ -2,7 +2,7 @@
 //!
 //! Two paths with one meaning. The fast path takes whole Ethernet II frames that carry TCP or UDP directly in IPv4 or
 //! IPv6, slice by slice through etherparse; its cost hides in the cache miss of the packet's first line. Whatever it
-//! refuses goes through the cold path ([`link`], [`ip`], [`transport`]): tags, extension headers, cooked and raw
+//! refuses goes through the cold path (`link`, `ip`, `transport`): tags, extension headers, cooked and raw
 //! links, cut packets, segmentation offload, and checksums where they are asked for.
 //!
 //! What is deliberately not here: defragmentation and tunnels.

@@ -155,6 +155,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
         #[test]
         fn gives_the_file_in_order(lens in prop::collection::vec(0..400_000_usize, 1..8), drip in 1000..300_000_usize) {
             let total = lens.iter().sum::<usize>();

@@ -62,8 +62,16 @@ pub fn list() -> Result<Vec<Interface>, SourceError> {
         what: format!("cannot be listed: {}", words(&error)),
         cure: "run as root".to_owned(),
     })?;
-    let network = |device: &Device| !NO_NETWORKS.iter().any(|start| device.name.starts_with(start));
-    Ok(devices.into_iter().filter(network).map(describe).collect())
+    Ok(devices
+        .into_iter()
+        .filter(|device| is_network(&device.name))
+        .map(describe)
+        .collect())
+}
+
+/// Whether a device of libpcap is a network interface.
+pub(super) fn is_network(name: &str) -> bool {
+    !NO_NETWORKS.iter().any(|start| name.starts_with(start))
 }
 
 fn describe(device: Device) -> Interface {

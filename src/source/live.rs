@@ -1,12 +1,16 @@
 //! One live interface through libpcap, also `any`.
 //!
-//! A quiet interface gives [`Pull::Idle`] after the read time-out, so that whoever pulls can keep time and be stopped.
+//! A quiet interface gives [`Pull::Idle`] every few milliseconds, so that whoever pulls can keep time and be stopped. The
+//! handle never blocks: on Linux a blocking one waits for the next packet for ever, whatever its time-out says.
 //! What the kernel or the card had to drop is counted by them and asked for. Time stamps are nanoseconds where the
 //! platform gives them. Deliberately one handle: fan-out over several belongs to the engine.
 
-use pcap::{Active, Capture, Device, Precision};
+use std::time::Duration;
+
+use pcap::{Active, Capture, Device, PacketHeader, Precision};
 
 use super::filter::{bad_filter, combine_filter};
+use super::interfaces::is_network;
 use super::{Pull, Source, SourceError};
 use crate::model::net::Endpoint;
 use crate::model::packet::{LinkType, RawPacket};
@@ -14,6 +18,9 @@ use crate::model::stamp::{Stamp, Timestamp};
 
 /// All interfaces at once, on Linux.
 const ANY: &str = "any";
+
+/// Wait when there is no packet: short beside the time in which 10 Gbit/s fill the default ring.
+const IDLE_WAIT: Duration = Duration::from_millis(5);
 
 /// How interfaces are captured.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
@@ -25,7 +32,7 @@ pub struct Config {
     pub buffer_bytes: u32,
     /// Whether to see frames for other machines; `any` never does.
     pub promiscuous: bool,
-    /// How long to wait for a packet, at least 1.
+    /// How long the kernel gathers packets before it hands them over, at least 1.
     pub read_timeout_ms: u32,
     /// Bytes kept of a packet. A host that segments in its card captures packets far above the MTU.
     pub snap_len_bytes: u32,
@@ -68,7 +75,8 @@ impl Live {
         if NANOS {
             inactive = inactive.precision(Precision::Nano);
         }
-        let mut capture = inactive.open().map_err(|error| unopened(name, &error))?;
+        let opened = inactive.open().and_then(Capture::setnonblock);
+        let mut capture = opened.map_err(|error| unopened(name, &error))?;
         let expression = combine_filter(config.bpf.as_deref(), exclude);
         if !expression.is_empty() {
             capture
@@ -99,12 +107,9 @@ impl Source for Live {
         match self.capture.next_packet() {
             Ok(packet) => {
                 self.packets += 1;
-                let ticks = i64::from(packet.header.ts.tv_usec);
-                let nanos = if NANOS { ticks } else { ticks.saturating_mul(1_000) };
-                let time = Timestamp::from_parts(i64::from(packet.header.ts.tv_sec), nanos);
                 Pull::Packet(RawPacket {
                     at: Stamp {
-                        time,
+                        time: time(packet.header),
                         source: self.index,
                         packet: self.packets,
                     },
@@ -113,7 +118,10 @@ impl Source for Live {
                     wire_len: packet.header.len.max(packet.header.caplen),
                 })
             }
-            Err(pcap::Error::TimeoutExpired) => Pull::Idle,
+            Err(pcap::Error::TimeoutExpired) => {
+                std::thread::sleep(IDLE_WAIT);
+                Pull::Idle
+            }
             Err(error) => {
                 self.ended = true;
                 Pull::Failed(SourceError::Unreadable {
@@ -135,6 +143,16 @@ impl Source for Live {
         }
         self.drops.total
     }
+}
+
+#[allow(
+    clippy::useless_conversion,
+    reason = "the width of both fields depends on the platform"
+)]
+fn time(header: &PacketHeader) -> Timestamp {
+    let ticks = i64::from(header.ts.tv_usec);
+    let nanos = if NANOS { ticks } else { ticks.saturating_mul(1_000) };
+    Timestamp::from_parts(i64::from(header.ts.tv_sec), nanos)
 }
 
 /// Drop counters of the kernel and of the card: 32 bits each, and they wrap.
@@ -159,6 +177,7 @@ fn unopened(name: &str, error: &pcap::Error) -> SourceError {
         .unwrap_or_default()
         .into_iter()
         .map(|device| device.name)
+        .filter(|name| is_network(name))
         .collect::<Vec<_>>();
     let program = std::env::current_exe().map_or_else(|_| "shadowtap".to_owned(), |path| path.display().to_string());
     refusal(name, &words(error), &names, &program)

@@ -4,6 +4,7 @@
 //! loses it counts.
 
 mod buffer;
+mod clock;
 mod compressed;
 mod file;
 mod filter;
@@ -57,7 +58,7 @@ pub trait Source: Send {
 pub enum Pull<'a> {
     /// A packet.
     Packet(RawPacket<'a>),
-    /// Nothing arrived within the read time-out (live only).
+    /// Nothing arrived for a few milliseconds (live only).
     Idle,
     /// Nothing more will come.
     End,

@@ -168,6 +168,7 @@ fn pcapng() -> (Vec<u8>, Vec<Seen>) {
         little.block(3, &[&little.u32(2)[..], b"ok"].concat()),
         little.block(2, &obsolete.concat()),
         little.block(0xbad, b"custom"),
+        little.enhanced(1, 1024, b"end"),
     ];
     let seen = vec![
         (1_795_168_800_000_001_000, 1, LinkType::Ethernet, b"a".to_vec(), 6),
@@ -175,6 +176,7 @@ fn pcapng() -> (Vec<u8>, Vec<Seen>) {
         (77, 4, LinkType::LinuxSll2, b"cut!".to_vec(), 9),
         (77, 5, LinkType::LinuxSll2, b"ok".to_vec(), 2),
         (2_500_000_000, 6, LinkType::RawIp, b"old".to_vec(), 3),
+        (1_000_000_000, 8, LinkType::RawIp, b"end".to_vec(), 8),
     ];
     (file.concat(), seen)
 }
