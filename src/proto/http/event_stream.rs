@@ -47,7 +47,7 @@ fn probe(prefix: &Prefix<'_>) -> Probe {
 }
 
 /// Whether bytes begin an event, with or without a chunk's size line before it.
-fn looks(bytes: &[u8]) -> Looks {
+pub(super) fn looks(bytes: &[u8]) -> Looks {
     if bytes.is_empty() {
         return Looks::Unlike;
     }
