@@ -162,7 +162,7 @@ impl Reader {
         }
         match self.state {
             State::Collect { skipped: 0 } if !self.buffer.is_empty() && !self.torn => {
-                self.say(Body::Whole(&self.buffer), say)
+                self.say(Body::Whole(&self.buffer), say);
             }
             _ => return self.cut(0, say),
         }
@@ -203,6 +203,13 @@ impl Reader {
         match (self.state, &mut self.sse) {
             (State::Events, Some(sse)) if self.inflate.is_none() => sse.gap(say),
             _ => self.cut(missing, say),
+        }
+    }
+
+    /// Behind a gap a new chunk begins, and with it, as servers write them, a new event.
+    pub(super) fn resume(&mut self) {
+        if let (State::Events, Some(sse)) = (self.state, &mut self.sse) {
+            sse.reset();
         }
     }
 

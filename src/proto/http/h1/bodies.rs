@@ -182,6 +182,9 @@ impl Http1 {
         let exchange = self.transactions.get(side.slot);
         let mut say = |said: Said<'_>| tell(said, dir, exchange, up);
         side.reader.gap(unread, &mut say);
+        if matches!(framing, Framing::Chunked(chunked) if chunked.between_chunks()) {
+            side.reader.resume();
+        }
         if ended {
             side.reader.finish(&mut say);
             self.close(dir);

@@ -109,6 +109,11 @@ impl Chunked {
         true
     }
 
+    /// Whether the next data is that of a new chunk.
+    pub(crate) fn between_chunks(self) -> bool {
+        !matches!(self.0, State::Data { .. })
+    }
+
     fn byte(self, byte: u8) -> Option<State> {
         match (self.0, byte) {
             (State::Size { size, digits }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if digits < SIZE_MAX_DIGITS => {
