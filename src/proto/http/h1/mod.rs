@@ -16,6 +16,8 @@ mod upgrade;
 #[cfg(test)]
 mod conversations;
 #[cfg(test)]
+mod generated;
+#[cfg(test)]
 pub(super) mod talk;
 
 use self::framing::Framing;

@@ -49,7 +49,11 @@ impl Http1 {
         let exchange = self.transactions.get(side.slot);
         let mut say = |said: Said<'_>| tell(said, dir, exchange, up);
         let chunk = size_line(rest).flatten().and_then(|data| rest.get(data..));
-        let json = matches!(chunk.unwrap_or(rest).trim_ascii_start().first(), Some(b'{' | b'['));
+        // An empty line behind the digits says that they were the end of a length field.
+        let json = match chunk {
+            Some(data) => matches!(data.first(), Some(b'{' | b'[')),
+            None => matches!(rest.trim_ascii_start().first(), Some(b'{' | b'[')),
+        };
         let events = dir == Direction::ToClient && event_stream::looks(rest) == Looks::Like;
         if chunk.is_some() && side.reader.is_fresh() && (json || events) {
             if events && side.reader.turn_to_events() {
