@@ -59,6 +59,7 @@ impl Lookups {
             category: rule.category,
             via: name.via,
             client: name.client,
+            connected: (name.via != "dns").then_some((seen.at, seen.flow.tuple.server)),
             count: name.count,
             seen: Span::at(seen.at),
         });
@@ -243,6 +244,7 @@ mod tests {
             headers,
         };
         run(Fact::Http(&Transaction {
+            number: 0,
             request: Some(request),
             response: None,
         }))

@@ -118,6 +118,7 @@ pub(super) fn merge_finding(known: &mut Finding, other: Finding) {
 
 pub(super) fn join_lookup(known: &mut Lookup, other: &Lookup) {
     known.count = known.count.saturating_add(other.count);
+    known.connected = first_of(known.connected, other.connected);
     known.seen.join(other.seen);
 }
 

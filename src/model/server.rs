@@ -314,6 +314,8 @@ pub struct Lookup {
     pub via: &'static str,
     /// Who.
     pub client: IpAddr,
+    /// Where a connection with that name went first; `None` for DNS.
+    pub connected: Option<(Stamp, Endpoint)>,
     /// How often.
     pub count: u64,
     /// First and last.

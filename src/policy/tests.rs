@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::mcp::McpTransport;
 use crate::model::net::{Endpoint, Scope};
-use crate::model::server::{Encryption, Messages, ServerEvidence};
+use crate::model::net::{FiveTuple, Transport};
+use crate::model::server::{Encryption, Mark, Messages, ServerEvidence};
 use crate::model::stamp::{Span, Stamp};
 
 /// 2026-11-20T10:00:00Z.
@@ -38,6 +39,10 @@ fn server() -> Server {
         sessions: 0,
         clients: vec!["10.0.0.9".parse().unwrap(), "::ffff:10.0.1.9".parse().unwrap()],
         messages: Messages::default(),
+        identities: Vec::new(),
+        instructions: Vec::new(),
+        peers: std::collections::BTreeMap::new(),
+        listings: Vec::new(),
     }
 }
 
@@ -49,7 +54,22 @@ fn tool(name: &str, hash: u8, gone: bool) -> Tool {
         gone,
         definition: "{}".into(),
         seen: Span::at(Stamp::default()),
+        mark: mark(),
         earlier: Vec::new(),
+    }
+}
+
+fn mark() -> Mark {
+    let end = Endpoint::new("10.0.0.5".parse().unwrap(), 8000);
+    let flow = FiveTuple {
+        transport: Transport::Tcp,
+        client: end,
+        server: end,
+    };
+    Mark {
+        at: Stamp::default(),
+        flow,
+        session: None,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Sample, Severit
 use crate::model::mcp::{Auth, McpTransport, Revision};
 use crate::model::net::{Direction, Endpoint, FiveTuple, Scope, Transport};
 use crate::model::server::{
-    Client, Definition, Encryption, Lookup, Messages, Reported, Server, ServerEvidence, Session, Tool, View,
+    Client, Definition, Encryption, Lookup, Mark, Messages, Reported, Server, ServerEvidence, Session, Tool, View,
 };
 use crate::model::stamp::{Span, Stamp, Timestamp};
 
@@ -68,6 +68,10 @@ pub(crate) fn server(id: &str, endpoint: &str) -> Server {
             notifications: 1,
             by_method: BTreeMap::from([("initialize".to_owned(), 1), ("tools/list".to_owned(), 1)]),
         },
+        identities: Vec::new(),
+        instructions: Vec::new(),
+        peers: BTreeMap::new(),
+        listings: Vec::new(),
     }
 }
 
@@ -80,7 +84,23 @@ pub(crate) fn tool(name: &str, digest: u8) -> Tool {
         gone: false,
         definition: document(digest),
         seen: span(i64::from(digest), i64::from(digest) + 5),
+        mark: mark(),
         earlier: Vec::new(),
+    }
+}
+
+/// Some evidence: no report shows it but through a finding.
+fn mark() -> Mark {
+    let end = Endpoint::new(std::net::IpAddr::from([10, 0, 0, 5]), 8000);
+    let flow = FiveTuple {
+        transport: Transport::Tcp,
+        client: end,
+        server: end,
+    };
+    Mark {
+        at: Stamp::default(),
+        flow,
+        session: None,
     }
 }
 
@@ -140,11 +160,13 @@ pub(crate) fn view() -> View {
         sha256: [3; 32],
         definition: document(3),
         seen: span(1, 2),
+        mark: mark(),
     };
     let first = Definition {
         sha256: [7; 32],
         definition: document(7),
         seen: span(1, 1),
+        mark: mark(),
     };
     changed.earlier = vec![before, first];
     weather.tools = vec![
@@ -205,6 +227,7 @@ fn client(addr: &str, name: Option<&str>, server: &Server) -> Client {
 
 fn lookup(name: &str, kind: Option<&str>, via: &'static str) -> Lookup {
     Lookup {
+        connected: None,
         name: name.to_owned(),
         kind: kind.map(str::to_owned),
         signature: "smithery".into(),
@@ -319,6 +342,7 @@ pub(crate) fn views() -> impl Strategy<Value = View> {
                     sha256: [old; 32],
                     definition: document(old),
                     seen: span(start, start + 1),
+                    mark: mark(),
                 })
                 .collect();
             changed.earlier.retain(|definition| definition.sha256 != changed.sha256);

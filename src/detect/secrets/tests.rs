@@ -26,6 +26,7 @@ fn run(dir: Direction, json: Option<&str>, target: &str, fields: &[(&str, &str)]
         headers,
     };
     let transaction = Transaction {
+        number: 0,
         request: Some(request),
         response: None,
     };
@@ -52,7 +53,7 @@ fn run(dir: Direction, json: Option<&str>, target: &str, fields: &[(&str, &str)]
             hostname: None,
             path: Some("/mcp"),
         },
-        transport: McpTransport::StreamableHttp,
+        transport: Some(McpTransport::StreamableHttp),
         transaction: Some(&transaction),
         call: None,
         name: Some("deploy".into()),
@@ -63,8 +64,11 @@ fn run(dir: Direction, json: Option<&str>, target: &str, fields: &[(&str, &str)]
         server: None,
         instructions: None,
         listing: None,
+        offers: Vec::new(),
         proof: Proof::default(),
         success: false,
+        gives: false,
+        relevant: true,
         alias: None,
     };
     let flow = FlowInfo {

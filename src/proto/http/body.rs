@@ -36,6 +36,8 @@ pub(super) struct Plan {
     pub(super) candidate: bool,
     /// Whether the request was not captured, so that nothing is known of it.
     pub(super) alone: bool,
+    /// Whether its beginning may be missing.
+    pub(super) torn: bool,
     /// Packet of the head's first byte.
     pub(super) at: Stamp,
 }
@@ -47,6 +49,7 @@ pub(super) struct Reader {
     candidate: bool,
     /// Whether JSON-RPC was met in this body.
     rpc: bool,
+    torn: bool,
     head_at: Stamp,
     at: Option<Stamp>,
     buffer: Vec<u8>,
@@ -78,6 +81,7 @@ impl Reader {
             state: State::Said,
             candidate: false,
             rpc: false,
+            torn: false,
             head_at: Stamp::default(),
             at: None,
             buffer: Vec::new(),
@@ -89,6 +93,7 @@ impl Reader {
     /// A body begins.
     pub(super) fn open(&mut self, plan: Plan) {
         (self.candidate, self.rpc, self.head_at, self.at) = (plan.candidate, false, plan.at, None);
+        self.torn = plan.torn;
         self.state = match plan.kind {
             Kind::Events => {
                 let max_bytes = self.limits.message_max_bytes;
@@ -120,6 +125,24 @@ impl Reader {
         self.rpc
     }
 
+    /// The body turns out to be an event stream; `false` when it was known to be one.
+    pub(super) fn turn_to_events(&mut self) -> bool {
+        if self.state == State::Events {
+            return false;
+        }
+        let at = self.head_at;
+        let coding = Coding::Identity;
+        self.open(Plan {
+            kind: Kind::Events,
+            coding,
+            candidate: self.candidate,
+            alone: false,
+            torn: true,
+            at,
+        });
+        true
+    }
+
     /// The next bytes of the body, and how many follow as far as that is known.
     pub(super) fn push(&mut self, at: Stamp, bytes: &[u8], left: Option<u64>, say: &mut Say<'_>) {
         self.at.get_or_insert(at);
@@ -138,7 +161,9 @@ impl Reader {
             return self.cut(0, say);
         }
         match self.state {
-            State::Collect { skipped: 0 } if !self.buffer.is_empty() => self.say(Body::Whole(&self.buffer), say),
+            State::Collect { skipped: 0 } if !self.buffer.is_empty() && !self.torn => {
+                self.say(Body::Whole(&self.buffer), say);
+            }
             _ => return self.cut(0, say),
         }
         self.close();
@@ -178,6 +203,13 @@ impl Reader {
         match (self.state, &mut self.sse) {
             (State::Events, Some(sse)) if self.inflate.is_none() => sse.gap(say),
             _ => self.cut(missing, say),
+        }
+    }
+
+    /// Behind a gap a new chunk begins, and with it, as servers write them, a new event.
+    pub(super) fn resume(&mut self) {
+        if let (State::Events, Some(sse)) = (self.state, &mut self.sse) {
+            sse.reset();
         }
     }
 
@@ -261,7 +293,7 @@ impl Reader {
 
     fn collect(&mut self, bytes: &[u8], left: Option<u64>, say: &mut Say<'_>) {
         let whole = left == Some(0) && self.buffer.is_empty() && self.state == (State::Collect { skipped: 0 });
-        if whole && bytes.len() <= self.limits.message_max_bytes {
+        if whole && !self.torn && bytes.len() <= self.limits.message_max_bytes {
             self.say(Body::Whole(bytes), say);
             return self.close();
         }

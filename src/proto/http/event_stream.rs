@@ -47,7 +47,7 @@ fn probe(prefix: &Prefix<'_>) -> Probe {
 }
 
 /// Whether bytes begin an event, with or without a chunk's size line before it.
-fn looks(bytes: &[u8]) -> Looks {
+pub(super) fn looks(bytes: &[u8]) -> Looks {
     if bytes.is_empty() {
         return Looks::Unlike;
     }
@@ -82,8 +82,13 @@ impl Layer for EventStream {
             (Direction::ToClient, Data::Bytes(bytes)) => self.bytes(chunk.at, bytes, up),
             (Direction::ToClient, Data::Gap(missing)) => {
                 self.sse.gap(&mut |said| say(said, up));
-                if self.chunked.as_mut().is_some_and(|chunked| !chunked.gap(missing)) {
-                    self.chunked = None;
+                if let Some(chunked) = &mut self.chunked {
+                    if !chunked.gap(missing) {
+                        self.chunked = None;
+                    } else if chunked.between_chunks() {
+                        // As servers write them, a new chunk is a new event.
+                        self.sse.reset();
+                    }
                 }
                 Step::Continue
             }

@@ -60,6 +60,9 @@ impl Http1 {
         rest: &mut &[u8],
         up: &mut Up<'_>,
     ) -> Option<Stop> {
+        if let Framing::Torn = framing {
+            return self.torn_body(dir, at, rest, up);
+        }
         let side = match dir {
             Direction::ToServer => &mut self.requests,
             Direction::ToClient => &mut self.responses,
@@ -72,7 +75,7 @@ impl Http1 {
         let exchange = self.transactions.get(side.slot);
         let mut say = |said: Said<'_>| tell(said, dir, exchange, up);
         let ended = match &mut framing {
-            Framing::None => true,
+            Framing::None | Framing::Torn => true,
             Framing::UntilClose => {
                 side.reader.push(at, std::mem::take(rest), None, &mut say);
                 false
@@ -152,10 +155,15 @@ impl Http1 {
             Direction::ToClient => &mut self.responses,
         };
         let State::Body(framing) = &mut side.state else {
-            if let State::Tunnel = side.state {
-                up.stream(chunk);
-            }
-            return matches!(side.state, State::Ended | State::Seek | State::Tunnel);
+            return match side.state {
+                State::Ended | State::Seek => true,
+                State::Head => self.tear(dir, up),
+                State::Body(_) | State::Choice => false,
+                State::Tunnel => {
+                    up.stream(chunk);
+                    true
+                }
+            };
         };
         let unread = match framing {
             Framing::Length(left) => std::mem::replace(left, left.saturating_sub(missing)),
@@ -165,7 +173,7 @@ impl Http1 {
                 }
                 0
             }
-            Framing::None | Framing::UntilClose => 0,
+            Framing::None | Framing::Torn | Framing::UntilClose => 0,
         };
         let (ended, inside) = match framing {
             Framing::Length(left) => (*left == 0, unread >= missing),
@@ -174,6 +182,9 @@ impl Http1 {
         let exchange = self.transactions.get(side.slot);
         let mut say = |said: Said<'_>| tell(said, dir, exchange, up);
         side.reader.gap(unread, &mut say);
+        if matches!(framing, Framing::Chunked(chunked) if chunked.between_chunks()) {
+            side.reader.resume();
+        }
         if ended {
             side.reader.finish(&mut say);
             self.close(dir);
@@ -205,7 +216,7 @@ impl Http1 {
     }
 }
 
-fn tell(said: Said<'_>, dir: Direction, exchange: Option<&Exchange>, up: &mut Up<'_>) {
+pub(super) fn tell(said: Said<'_>, dir: Direction, exchange: Option<&Exchange>, up: &mut Up<'_>) {
     let carrier = said.event.map_or(Carrier::HttpBody, |name| Carrier::SseEvent { name });
     let transaction = exchange.map(|exchange| &exchange.transaction);
     up.message(Message {

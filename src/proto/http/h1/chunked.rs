@@ -96,14 +96,22 @@ impl Chunked {
         matches!(self.0, State::DataEnd) && (rest.starts_with(b"\r\n0\r\n") || rest.starts_with(b"\n0\n"))
     }
 
-    /// Passes over bytes that were not captured. `false` when more than chunk data was lost with them.
+    /// Passes over bytes that were not captured. `false` when more than chunk data and its line end was lost.
     pub(crate) fn gap(&mut self, bytes: u64) -> bool {
         let State::Data { left } = self.0 else { return false };
-        let Some(left) = left.checked_sub(bytes) else {
-            return false;
+        self.0 = match (left.checked_sub(bytes), bytes.saturating_sub(left)) {
+            (Some(left), _) => data_left(left),
+            (None, 1) => State::DataEnd,
+            // A segment often ends with its chunk, and a snap length cuts segments.
+            (None, 2) => Self::new().0,
+            _ => return false,
         };
-        self.0 = data_left(left);
         true
+    }
+
+    /// Whether the next data is that of a new chunk.
+    pub(crate) fn between_chunks(self) -> bool {
+        !matches!(self.0, State::Data { .. })
     }
 
     fn byte(self, byte: u8) -> Option<State> {
@@ -258,8 +266,10 @@ mod tests {
         assert!(!chunked.gap(1), "a gap in a size line loses step");
         let mut input = &b"a\r\n01"[..];
         assert_eq!(chunked.next(&mut input), Piece::Data(b"01"));
-        let mut over = chunked;
-        assert!(!over.gap(9));
+        let (mut over, mut exact) = (chunked, chunked);
+        assert!(!over.gap(11));
+        assert!(exact.gap(10));
+        assert_eq!(exact.next(&mut &b"1\r\nx"[..]), Piece::Data(b"x"));
         assert!(chunked.gap(8));
         let mut input = &b"\r\n0\r\n\r\n"[..];
         assert!(chunked.ends_with(input));

@@ -16,6 +16,8 @@ pub(super) enum Framing {
     Length(u64),
     /// There is no body.
     None,
+    /// Not known: the end of the head was not captured.
+    Torn,
     /// With the connection, or when it cannot be known.
     UntilClose,
 }
@@ -146,6 +148,7 @@ mod tests {
             Some(Framing::Chunked(_)) => "chunked".into(),
             Some(Framing::Length(bytes)) => bytes.to_string(),
             Some(Framing::None) => "none".into(),
+            Some(Framing::Torn) => "torn".into(),
             Some(Framing::UntilClose) => "close".into(),
         }
     }

@@ -9,11 +9,14 @@ pub(super) mod chunked;
 mod framing;
 mod head;
 pub(super) mod probe;
+mod torn;
 mod transactions;
 mod upgrade;
 
 #[cfg(test)]
 mod conversations;
+#[cfg(test)]
+mod generated;
 #[cfg(test)]
 pub(super) mod talk;
 
@@ -146,8 +149,8 @@ impl Http1 {
                 }
                 State::Body(framing) => self.body(dir, framing, at, &mut rest, up),
                 State::Head => match dir {
-                    Direction::ToServer => self.request_head(at, &mut rest, up),
-                    Direction::ToClient => self.response_head(at, &mut rest, up),
+                    Direction::ToServer => self.request_head(at, &mut rest, false, up),
+                    Direction::ToClient => self.response_head(at, &mut rest, false, up),
                 },
             };
             match stop {
@@ -171,7 +174,8 @@ impl Http1 {
         None
     }
 
-    fn request_head(&mut self, at: Stamp, rest: &mut &[u8], up: &mut Up<'_>) -> Option<Stop> {
+    /// Reads a request head; a `torn` one lacks its end.
+    fn request_head(&mut self, at: Stamp, rest: &mut &[u8], torn: bool, up: &mut Up<'_>) -> Option<Stop> {
         let mut request = self.transactions.spare_request();
         let (at, weight) = match take_head(
             &mut self.requests.carry,
@@ -187,9 +191,15 @@ impl Http1 {
             }
         };
         request.at = at;
-        let Some(framing) = framing::of_request(&request) else {
+        let framing = if torn {
+            Some(Framing::Torn)
+        } else {
+            framing::of_request(&request)
+        };
+        let Some(framing) = framing else {
             return Some(Stop::Lost);
         };
+        self.lose_torn_answer(up);
         let headers = &request.headers;
         let changes = request.method == HttpMethod::Connect || headers.has(Field::Upgrade);
         let candidate = self.rpc || has_marks(headers);
@@ -202,6 +212,7 @@ impl Http1 {
             coding: framing::coding(headers),
             candidate,
             alone: false,
+            torn,
             at,
         };
         self.requests.slot = self
@@ -214,7 +225,8 @@ impl Http1 {
         None
     }
 
-    fn response_head(&mut self, at: Stamp, rest: &mut &[u8], up: &mut Up<'_>) -> Option<Stop> {
+    /// Reads a response head; a `torn` one lacks its end.
+    fn response_head(&mut self, at: Stamp, rest: &mut &[u8], torn: bool, up: &mut Up<'_>) -> Option<Stop> {
         let mut response = self.transactions.spare_response();
         let (at, _) = match take_head(
             &mut self.responses.carry,
@@ -237,10 +249,11 @@ impl Http1 {
         }
         let method = self.transactions.next_method();
         let tunnel = status == 101 || (method == Some(HttpMethod::Connect) && matches!(status, 200..300));
-        let framing = if tunnel {
-            Some(Framing::None)
-        } else {
-            framing::of_response(&response, method)
+        let framing = match (tunnel, torn) {
+            (true, true) => None,
+            (true, false) => Some(Framing::None),
+            (false, true) => Some(Framing::Torn),
+            (false, false) => framing::of_response(&response, method),
         };
         let Some(framing) = framing else {
             return Some(Stop::Lost);
@@ -259,6 +272,7 @@ impl Http1 {
                 coding,
                 candidate,
                 alone,
+                torn,
                 at,
             },
             up,

@@ -1,5 +1,6 @@
 //! Test support: drives a layer with chunks and writes down what it tells.
 
+use super::PROTOCOL;
 use crate::model::chunk::{Chunk, Data};
 use crate::model::message::{Body, Carrier};
 use crate::model::net::Direction;
@@ -79,4 +80,15 @@ pub(in crate::proto::http) fn listen(layer: &mut dyn Layer, chunks: &[(Direction
         }
     }
     (told, step)
+}
+
+fn line(told: &Told) -> String {
+    let way = if told.dir == Direction::ToServer { ">" } else { "<" };
+    format!("{way} {} | {} | {}", told.heads, told.carrier, told.body)
+}
+
+/// What a connection tells, one line a message.
+pub(super) fn run(chunks: &[(Direction, Data<'_>)]) -> (Vec<String>, Step) {
+    let (told, step) = listen(&mut *(PROTOCOL.open)(&env()), chunks);
+    (told.iter().map(line).collect(), step)
 }

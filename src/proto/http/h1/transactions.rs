@@ -175,6 +175,13 @@ impl Transactions {
         self.retire();
     }
 
+    /// The answers of all that wait are lost.
+    pub(super) fn give_up(&mut self) {
+        while !self.queue.is_empty() {
+            self.pop_front();
+        }
+    }
+
     fn index(&self, number: u64) -> Option<usize> {
         usize::try_from(number.checked_sub(self.front)?).ok()
     }

@@ -1,0 +1,168 @@
+//! The HTTP/1 layer alone: what a transaction, a skipped byte, an event and a joined body cost.
+//!
+//! Each input is cut into segments of 1,448 bytes, as a path with an MTU of 1500 gives them. One connection is kept
+//! open over all iterations, so that the figures are those of steady state.
+
+use std::hint::black_box;
+
+use divan::counter::{BytesCount, ItemsCount};
+use divan::{Bencher, main as run};
+use shadowtap::model::chunk::{Chunk, Data};
+use shadowtap::model::net::Direction::{self, ToClient, ToServer};
+use shadowtap::model::stamp::Stamp;
+use shadowtap::proto::http::HTTP_1;
+use shadowtap::stream::layer::{Env, Output, Step, Up};
+
+const SEGMENT_BYTES: usize = 1448;
+const REQUEST: &str = "POST /api/items HTTP/1.1\r\nHost: shop.example.test\r\nUser-Agent: client/1.0\r\nAccept: */*\r\n\
+    Accept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n";
+
+fn main() {
+    run();
+}
+
+/// Feeds the segments of a conversation to one connection, again and again.
+fn bench(bencher: Bencher<'_, '_>, items: usize, talk: &[(Direction, Vec<u8>)]) {
+    let env = Env {
+        message_max_bytes: 16 << 20,
+        head_max_bytes: 64 << 10,
+        inflate_max_bytes: 64 << 20,
+        protocols: &[],
+    };
+    let bytes: usize = talk.iter().map(|(_, text)| text.len()).sum();
+    let mut layer = (HTTP_1.open)(&env);
+    let mut above = None;
+    bencher
+        .counter(BytesCount::new(bytes))
+        .counter(ItemsCount::new(items))
+        .bench_local(|| {
+            let mut listener = |output: Output<'_>| {
+                black_box(&output);
+            };
+            for (dir, text) in talk {
+                for segment in text.chunks(SEGMENT_BYTES) {
+                    let chunk = Chunk {
+                        at: Stamp::default(),
+                        dir: *dir,
+                        lane: 0,
+                        data: Data::Bytes(segment),
+                    };
+                    let step = layer.push(chunk, &mut Up::new(&env, &mut listener, &mut above));
+                    assert_eq!(step, Step::Continue);
+                }
+            }
+        });
+}
+
+fn response(fields: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nDate: Fri, 20 Nov 2026 10:00:00 GMT\r\nServer: bench\r\nConnection: keep-alive\r\n{fields}\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
+
+fn sized(kind: &str, body: &[u8]) -> Vec<u8> {
+    response(
+        &format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len()),
+        body,
+    )
+}
+
+fn json(first: &str, bytes: usize) -> Vec<u8> {
+    let text = r#"{"name":"item","price":12.5,"tags":["a","b"]},"#.repeat(bytes / 46);
+    format!(r#"{{"{first}":[{}0]}}"#, text).into_bytes()
+}
+
+/// Two heads and a small body that is not of interest.
+#[divan::bench]
+fn transaction(bencher: Bencher<'_, '_>) {
+    bench(
+        bencher,
+        1,
+        &[
+            (ToServer, REQUEST.into()),
+            (ToClient, sized("text/html", b"<p>hello</p>")),
+        ],
+    );
+}
+
+/// A download of 1 MiB with a length.
+#[divan::bench]
+fn skip_length(bencher: Bencher<'_, '_>) {
+    bench(
+        bencher,
+        1,
+        &[
+            (ToServer, REQUEST.into()),
+            (ToClient, sized("video/mp4", &vec![7; 1 << 20])),
+        ],
+    );
+}
+
+/// A download of 1 MiB in chunks of 16 KiB.
+#[divan::bench]
+fn skip_chunked(bencher: Bencher<'_, '_>) {
+    let chunk = [b"4000\r\n", &[7; 16 << 10][..], b"\r\n"].concat();
+    let body = [chunk.repeat(64), b"0\r\n\r\n".to_vec()].concat();
+    let fields = "Content-Type: video/mp4\r\nTransfer-Encoding: chunked\r\n";
+    bench(
+        bencher,
+        1,
+        &[(ToServer, REQUEST.into()), (ToClient, response(fields, &body))],
+    );
+}
+
+/// JSON of 45 KB that is no JSON-RPC: searched, not kept.
+#[divan::bench]
+fn json_other(bencher: Bencher<'_, '_>) {
+    bench(
+        bencher,
+        1,
+        &[
+            (ToServer, REQUEST.into()),
+            (ToClient, sized("application/json", &json("items", 45_000))),
+        ],
+    );
+}
+
+/// JSON-RPC of 45 KB over many segments: joined in one buffer.
+#[divan::bench]
+fn json_rpc_joined(bencher: Bencher<'_, '_>) {
+    bench(
+        bencher,
+        1,
+        &[
+            (ToServer, REQUEST.into()),
+            (ToClient, sized("application/json", &json("result", 45_000))),
+        ],
+    );
+}
+
+/// 100 events of 300 bytes, each in a chunk and a segment of its own: borrowed.
+#[divan::bench]
+fn events_chunked(bencher: Bencher<'_, '_>) {
+    let event = format!(
+        "event: message\r\ndata: {{\"jsonrpc\":\"2.0\",\"x\":\"{}\"}}\r\n\r\n",
+        "y".repeat(250)
+    );
+    let chunk = format!("{:x}\r\n{event}\r\n", event.len()).into_bytes();
+    let head = response("Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n", b"");
+    let mut talk = vec![(ToServer, REQUEST.into()), (ToClient, head)];
+    talk.extend(std::iter::repeat_n((ToClient, chunk), 100));
+    talk.push((ToClient, b"0\r\n\r\n".to_vec()));
+    bench(bencher, 100, &talk);
+}
+
+/// One event of 64 KB over many segments: joined.
+#[divan::bench]
+fn event_joined(bencher: Bencher<'_, '_>) {
+    let body = format!("data: {{\"jsonrpc\":\"2.0\",\"x\":\"{}\"}}\n\n", "y".repeat(64_000));
+    bench(
+        bencher,
+        1,
+        &[
+            (ToServer, REQUEST.into()),
+            (ToClient, sized("text/event-stream", body.as_bytes())),
+        ],
+    );
+}
