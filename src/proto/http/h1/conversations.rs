@@ -4,6 +4,7 @@
 
 use super::PROTOCOL;
 use super::talk::{env, listen, run};
+use crate::model::flow::Why;
 use crate::model::chunk::Data;
 use crate::model::net::Direction::{self, ToClient, ToServer};
 use crate::stream::layer::Step;
@@ -342,7 +343,7 @@ fn other_protocols_are_uncovered() {
             (S, "END"),
         ],
         &["> Get /ws 0 | http | absent", "< Get /ws 101 | http | absent"],
-        Step::Continue,
+        Step::Bypass(Why::Unknown),
     );
     check(
         "ignored",
@@ -370,7 +371,7 @@ fn other_protocols_are_uncovered() {
             "> Connect h:443 0 | http | absent",
             "< Connect h:443 200 | http | absent",
         ],
-        Step::Continue,
+        Step::Bypass(Why::Unknown),
     );
     check(
         "CONNECT refused",
@@ -386,7 +387,7 @@ fn other_protocols_are_uncovered() {
             "> Connect h:444 0 | http | absent",
             "< Connect h:444 200 | http | absent",
         ],
-        Step::Continue,
+        Step::Bypass(Why::Unknown),
     );
 }
 
