@@ -184,7 +184,7 @@ impl<'a> ServerObject<'a> {
             protocol_versions: server
                 .protocol_versions
                 .iter()
-                .map(|revision| revision.as_str())
+                .map(super::super::model::mcp::Revision::as_str)
                 .collect(),
             tools: server.tools.iter().map(ToolObject::of).collect(),
             resources: server.resources,

@@ -262,7 +262,7 @@ impl Rows<'_> {
                 ":session": evidence.session.map(|session| format!("{session:016x}")),
                 ":direction": key.direction.map(Direction::word),
                 ":place": key.place,
-                ":sample": evidence.sample.as_ref().map(|sample| sample.as_str()),
+                ":sample": evidence.sample.as_ref().map(crate::model::finding::Sample::as_str),
                 ":first_seen": first,
                 ":last_seen": last,
                 ":community_id": evidence.flow.map(|flow| flow.community_id()),
@@ -425,7 +425,10 @@ impl Rows<'_> {
                 session.server.port,
                 session.client.map(|client| client.to_string()),
                 session.client_name,
-                session.protocol_version.as_ref().map(|revision| revision.as_str()),
+                session
+                    .protocol_version
+                    .as_ref()
+                    .map(crate::model::mcp::Revision::as_str),
                 session.transport.word(),
                 int(session.messages),
                 first,

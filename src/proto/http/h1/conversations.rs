@@ -4,8 +4,8 @@
 
 use super::PROTOCOL;
 use super::talk::{env, listen, run};
-use crate::model::flow::Why;
 use crate::model::chunk::Data;
+use crate::model::flow::Why;
 use crate::model::net::Direction::{self, ToClient, ToServer};
 use crate::stream::layer::Step;
 
