@@ -117,11 +117,11 @@ fn messages_and_their_heads() {
         &[
             (C, "GET / HTTP/1.0\r\n\r\n"),
             (S, "HTTP/1.0 200 OK\r\n\r\n"),
-            (S, "{\"id\""),
+            (S, ":1,\"jsonrpc\":\"2.0\"}"),
             (S, ":1}"),
             (S, "END"),
         ],
-        &["> Get / 0 | http | absent", "< Get / 200 | http | whole {\"id\":1}"],
+        &["> Get / 0 | http | absent", "< Get / 200 | http | whole {\"id\":1,\"jsonrpc\":\"2.0\"}"],
         Step::Continue,
     );
     check(
