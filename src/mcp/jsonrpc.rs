@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::mcp::escape::unescape;
 use crate::mcp::scan;
 use crate::model::mcp::{JsonRpc, RpcKind};
 
@@ -172,7 +173,7 @@ fn name(key: &str) -> Option<(Name, bool)> {
         return folded.map(|(_, name)| (*name, true));
     }
     // Go's decoder folds case and two Unicode letters (CVE-2026-27896); escapes are legal JSON anywhere.
-    let plain = scan::unescape(key);
+    let plain = unescape(key);
     let folded = plain.to_lowercase().replace('\u{17f}', "s");
     NAMES
         .iter()
