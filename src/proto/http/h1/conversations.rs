@@ -139,7 +139,10 @@ fn messages_and_their_heads() {
                 "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/plain\r\n\r\nhello",
             ),
         ],
-        &["> Post /t 0 | http | whole {\"ID\":1,\"jsonrpc\":2}", "< Post /t 200 | http | absent"],
+        &[
+            "> Post /t 0 | http | whole {\"ID\":1,\"jsonrpc\":2}",
+            "< Post /t 200 | http | absent",
+        ],
         Step::Continue,
     );
 }
@@ -407,4 +410,25 @@ fn messages_are_stamped_with_their_first_byte() {
     let chunks = chunks.map(|(dir, text)| (dir, Data::Bytes(text.as_bytes())));
     let (told, _) = listen(&mut *(PROTOCOL.open)(&env()), &chunks);
     assert_eq!(told.iter().map(|told| told.packet).collect::<Vec<_>>(), [1, 4]);
+}
+
+/// Java's client offers HTTP/2 on the first request of every cleartext connection, whatever its method.
+#[test]
+fn an_offer_on_a_request_with_a_body_changes_nothing() {
+    let head = "POST /mcp HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n";
+    let post = format!(
+        "{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{RPC}",
+        RPC.len()
+    );
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{RPC}",
+        RPC.len()
+    );
+    let told = |kind: &str, status: u16| format!("{kind} Post /mcp {status} | http | whole {RPC}");
+    check(
+        "offered twice",
+        &[(C, &post), (S, &answer), (C, &post), (S, &answer)],
+        &[&told(">", 0), &told("<", 200), &told(">", 0), &told("<", 200)],
+        Step::Continue,
+    );
 }
