@@ -3,8 +3,8 @@
 //! An automaton over hundreds of anchors reads a byte at a time and walks a table that fills the cache: 0.6 GB/s. Here
 //! every second pair of bytes is looked up in a bitmap of 8 KiB instead: an anchor of three bytes or more has two
 //! neighbouring pairs, one of which stands at an even place wherever the anchor begins. Of each anchor the rarest two
-//! pairs are taken, by a rough table of how common bytes are in JSON; a pair that is in the map pays for a comparison.
-//! Anchors of two bytes are searched one by one. Measured in `benches/signatures.rs`. The oracle is the automaton.
+//! pairs are taken, by a rough table of how common bytes are in JSON. A pair that is in the map is looked up once more
+//! together with a neighbouring byte, and only what stands there, too, pays for a comparison. Anchors of two bytes are searched one by one. Measured in `benches/signatures.rs`. The oracle is the automaton.
 
 use std::ops::Range;
 
@@ -15,6 +15,9 @@ const PAIRED_MIN_BYTES: usize = 3;
 
 /// Words of the bitmap: a bit for each pair of bytes.
 const WORDS: usize = 65_536 / 64;
+
+/// Words of a bitmap of folded triples.
+const TRIPLE_WORDS: usize = 32_768 / 64;
 
 /// One anchor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,9 @@ pub(super) struct Anchor {
 pub(super) struct Anchors {
     anchors: Vec<Anchor>,
     bits: Box<[u64; WORDS]>,
+    /// Pairs with the byte behind them, and with the byte before them, folded to 15 bits.
+    behind: Box<[u64; TRIPLE_WORDS]>,
+    before: Box<[u64; TRIPLE_WORDS]>,
     /// By pair: 1 + index in `buckets`; 0 is none.
     slots: Vec<u16>,
     /// (anchor, place of the pair in it) of each pair.
@@ -44,6 +50,8 @@ impl Anchors {
         let mut built = Self {
             anchors: Vec::new(),
             bits: Box::new([0; WORDS]),
+            behind: Box::new([0; TRIPLE_WORDS]),
+            before: Box::new([0; TRIPLE_WORDS]),
             slots: vec![0; 65_536],
             buckets: Vec::new(),
             short: Vec::new(),
@@ -70,6 +78,7 @@ impl Anchors {
                 for spelling in spellings(&anchor.text[at..at + 2], anchor.fold) {
                     built.insert(u16::from_le_bytes([spelling[0], spelling[1]]), (number, at as u16));
                 }
+                built.insert_triples(anchor, at);
             }
         }
         built.anchors = anchors;
@@ -85,6 +94,31 @@ impl Anchors {
             *slot = u16::try_from(self.buckets.len()).unwrap_or(u16::MAX);
         }
         self.buckets[usize::from(*slot) - 1].push(place);
+    }
+
+    /// The pair at this place with the byte behind it, or, at the end of the anchor, before it.
+    fn insert_triples(&mut self, anchor: &Anchor, at: usize) {
+        let (start, map) = match anchor.text.get(at..at + 3) {
+            Some(_) => (at, &mut self.behind),
+            None => (at - 1, &mut self.before),
+        };
+        let shift = at - start;
+        for spelling in spellings(&anchor.text[start..start + 3], anchor.fold) {
+            let pair = u16::from_le_bytes([spelling[shift], spelling[shift + 1]]);
+            let bit = triple(pair, spelling[if shift == 0 { 2 } else { 0 }]);
+            map[bit / 64] |= 1 << (bit % 64);
+        }
+    }
+
+    /// Whether an anchor may hold this pair, by its neighbours.
+    fn likely(&self, text: &[u8], at: usize, pair: u16) -> bool {
+        let set = |map: &[u64; TRIPLE_WORDS], byte: Option<&u8>| {
+            byte.is_some_and(|byte| {
+                let bit = triple(pair, *byte);
+                map[bit / 64] >> (bit % 64) & 1 != 0
+            })
+        };
+        set(&self.behind, text.get(at + 2)) || set(&self.before, at.checked_sub(1).and_then(|at| text.get(at)))
     }
 
     /// Every occurrence of every anchor: its number and its place. Stops when `out` says `false`.
@@ -125,7 +159,8 @@ impl Anchors {
 
     /// Compares the anchors that hold this pair.
     fn check(&self, text: &[u8], at: usize, pair: u16, out: &mut dyn FnMut(usize, Range<usize>) -> bool) -> bool {
-        let Some(bucket) = usize::from(self.slots[usize::from(pair)]).checked_sub(1) else {
+        let bucket = usize::from(self.slots[usize::from(pair)]).checked_sub(1);
+        let Some(bucket) = bucket.filter(|_| self.likely(text, at, pair)) else {
             return true;
         };
         for (number, place) in &self.buckets[bucket] {
@@ -170,7 +205,13 @@ const fn common(byte: u8) -> u32 {
     }
 }
 
-/// The ways in which a text of one or two bytes may be written.
+/// Folds a pair and a byte to 15 bits, by the golden ratio.
+const fn triple(pair: u16, byte: u8) -> usize {
+    let number = pair as u32 | (byte as u32) << 16;
+    (number.wrapping_mul(0x9e37_79b1) >> 17) as usize
+}
+
+/// The ways in which a text of a few bytes may be written.
 fn spellings(text: &[u8], fold: bool) -> Vec<Vec<u8>> {
     let mut all = vec![Vec::new()];
     for byte in text {
