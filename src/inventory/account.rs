@@ -111,7 +111,7 @@ impl Account {
         self.messages.errors += other.messages.errors;
         self.messages.notifications += other.messages.notifications;
         merge(&mut self.messages.by_method, other.messages.by_method, |mine, its| {
-            *mine += its
+            *mine += its;
         });
         merge(&mut self.identities, other.identities, Span::join);
         merge(&mut self.instructions, other.instructions, |mine, its| {

@@ -105,8 +105,8 @@ impl Inventory {
             .aliases
             .retain(|alias| admission.admit(Class::Alias, &(key, alias)));
         account.tools.retain(|(name, sha256), tool| {
-            if !admission.knows(Class::Tool, &(key, name, &*sha256)) {
-                if !admission.admit(Class::Tool, &(key, name, &*sha256)) {
+            if !admission.knows(Class::Tool, &(key, name, sha256)) {
+                if !admission.admit(Class::Tool, &(key, name, sha256)) {
                     return false;
                 }
                 if !admission.admit_text(tool.definition.len()) {

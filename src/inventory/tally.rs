@@ -176,7 +176,7 @@ impl Account {
             let span = self
                 .identities
                 .entry((clip(name), clip(version)))
-                .or_insert(Span::at(seen.at));
+                .or_insert_with(|| Span::at(seen.at));
             span.join(Span::at(seen.at));
         }
         if let Some(text) = &mcp.instructions {

@@ -166,7 +166,7 @@ impl Reader {
             self.endpoint_event(&text, &around, out);
         } else if !text.is_empty() {
             let left_out = jsonrpc::each(&text, cut, &mut |envelope| {
-                self.envelope(&envelope.view(), &around, out)
+                self.envelope(&envelope.view(), &around, out);
             });
             self.shed = self.shed.saturating_add(left_out as u64);
         }
@@ -274,7 +274,7 @@ impl Reader {
             rpc: Some(*rpc),
             call: call.map(|(call, _)| call),
             revision: if rpc.kind == RpcKind::Success {
-                result.revision.or(call.and_then(|(call, _)| call.revision))
+                result.revision.or_else(|| call.and_then(|(call, _)| call.revision))
             } else {
                 None
             },

@@ -178,9 +178,12 @@ mod tests {
         assert!(template(&"/é".repeat(1000)).len() <= NAME_MAX_BYTES);
     }
 
+    /// Header fields, target, and the credential that they show.
+    type Shown<'a> = (&'a [(&'a str, &'a str)], &'a str, Auth);
+
     #[test]
     fn credentials() {
-        let cases: [(&[(&str, &str)], &str, Auth); 9] = [
+        let cases: [Shown<'_>; 9] = [
             (&[], "/mcp", Auth::None),
             (&[("authorization", "Bearer x")], "/mcp", Auth::Bearer),
             (&[("Authorization", "basic x")], "/mcp", Auth::Basic),

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::model::finding::Sample;
-use crate::model::mcp::Auth;
+use crate::model::mcp::{Auth, Revision};
 use crate::model::net::{Direction, Endpoint};
 use crate::model::server::{Capture, Client, Lookup, Reported, Server, Tool, View};
 use crate::model::stamp::Timestamp;
@@ -181,11 +181,7 @@ impl<'a> ServerObject<'a> {
             server_name: server.server_name.as_deref(),
             server_version: server.server_version.as_deref(),
             instructions_sha256: server.instructions_sha256.as_ref().map(Hex),
-            protocol_versions: server
-                .protocol_versions
-                .iter()
-                .map(|revision| revision.as_str())
-                .collect(),
+            protocol_versions: server.protocol_versions.iter().map(Revision::as_str).collect(),
             tools: server.tools.iter().map(ToolObject::of).collect(),
             resources: server.resources,
             prompts: server.prompts,

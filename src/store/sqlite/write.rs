@@ -12,7 +12,8 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, Transaction, named_params, params};
 
 use crate::model::event::Event;
-use crate::model::mcp::McpTransport;
+use crate::model::finding::Sample;
+use crate::model::mcp::{McpTransport, Revision};
 use crate::model::net::Direction;
 use crate::model::server::{Capture, Client, Lookup, Reported, Server, Session};
 use crate::model::stamp::Span;
@@ -262,7 +263,7 @@ impl Rows<'_> {
                 ":session": evidence.session.map(|session| format!("{session:016x}")),
                 ":direction": key.direction.map(Direction::word),
                 ":place": key.place,
-                ":sample": evidence.sample.as_ref().map(|sample| sample.as_str()),
+                ":sample": evidence.sample.as_ref().map(Sample::as_str),
                 ":first_seen": first,
                 ":last_seen": last,
                 ":community_id": evidence.flow.map(|flow| flow.community_id()),
@@ -425,7 +426,7 @@ impl Rows<'_> {
                 session.server.port,
                 session.client.map(|client| client.to_string()),
                 session.client_name,
-                session.protocol_version.as_ref().map(|revision| revision.as_str()),
+                session.protocol_version.as_ref().map(Revision::as_str),
                 session.transport.word(),
                 int(session.messages),
                 first,
