@@ -44,8 +44,8 @@ fuzz-build: deps
 	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz build --fuzz-dir tests/fuzz $(FUZZ_FLAGS)
 
 soak: deps ## Replay endless traffic for SOAK_SECONDS (default 1200) and fail when memory grows
-	$(CARGO) build --release --locked --bin shadowtap --example soak
-	target/release/examples/soak target/release/shadowtap $(SOAK_SECONDS) pcaps
+	$(CARGO) build --profile demo --locked --bin shadowtap --example soak
+	$(DEMO)/examples/soak $(DEMO)/shadowtap $(SOAK_SECONDS) pcaps
 
 audit: deps ## Licences, advisories, banned and duplicate dependencies
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny

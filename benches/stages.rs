@@ -1,6 +1,7 @@
 //! What a message costs: read by the MCP reader, and shown to every detector.
 //!
-//! Messages of one flow, again and again, so that the figures are those of steady state. Items are messages.
+//! Messages of one flow, again and again, so that the figures are those of steady state. A result comes with the small
+//! request that it answers.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
@@ -27,6 +28,7 @@ static PANEL: LazyLock<Panel> = LazyLock::new(|| {
 });
 
 fn main() {
+    LazyLock::force(&PANEL);
     run();
 }
 
@@ -101,21 +103,37 @@ fn flow() -> FlowInfo {
     }
 }
 
+/// The request that a result answers: without it a result says little about who speaks.
+fn request(kind: &str) -> Option<&'static str> {
+    match kind {
+        "listing_4kB" => Some(r#"{"jsonrpc":"2.0","id":7,"method":"tools/list"}"#),
+        "result_6kB" | "result_100kB" => {
+            Some(r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"add_note","arguments":{}}}"#)
+        }
+        _ => None,
+    }
+}
+
 fn bench(bencher: Bencher<'_, '_>, kind: &str, mut take: impl FnMut(&Observation<'_>)) {
     let (dir, text) = text(kind);
     let flow = flow();
     let mut reader = Reader::default();
-    let message = Message {
+    let wrap = |dir, text| Message {
         at: Stamp::default(),
         dir,
         carrier: Carrier::Line,
         transaction: None,
-        body: Body::Whole(text.as_bytes()),
+        body: Body::Whole(str::as_bytes(text)),
     };
+    let request = request(kind).map(|text| wrap(Direction::ToServer, text));
+    let message = wrap(dir, &text);
     bencher
         .counter(ItemsCount::new(1_usize))
         .counter(BytesCount::new(text.len()))
         .bench_local(|| {
+            if let Some(request) = &request {
+                reader.read(black_box(request), &flow, &mut |observation| take(&observation));
+            }
             reader.read(black_box(&message), &flow, &mut |observation| take(&observation));
         });
 }
