@@ -180,8 +180,9 @@ impl Rows<'_> {
         let (lost, blind) = (&counters.lost, &counters.blind);
         self.run(
             "UPDATE runs_raw SET sources = ?2, first_seen = ?3, last_seen = ?4, packets = ?5, bytes = ?6, flows = ?7,
-                kernel_drops = ?8, truncated_packets = ?9, undecodable_packets = ?10, gap_bytes = ?11, evicted_flows = ?12,
-                shed_events = ?13, encrypted_flows = ?14, encrypted_bytes = ?15, one_sided_flows = ?16, ech_hellos = ?17
+                kernel_drops = ?8, queue_drops = ?9, truncated_packets = ?10, undecodable_packets = ?11, gap_bytes = ?12,
+                evicted_flows = ?13, shed_events = ?14, encrypted_flows = ?15, encrypted_bytes = ?16,
+                one_sided_flows = ?17, ech_hellos = ?18
              WHERE run = ?1",
             params![
                 self.run,
@@ -192,6 +193,7 @@ impl Rows<'_> {
                 int(counters.bytes),
                 int(counters.flows),
                 int(lost.kernel_drops),
+                int(lost.queue_drops),
                 int(lost.truncated_packets),
                 int(lost.undecodable_packets),
                 int(lost.gap_bytes),
