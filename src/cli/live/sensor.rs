@@ -54,6 +54,10 @@ struct Store {
     runner: Runner,
     ledger: Ledger,
     whole: bool,
+    /// The inventory has forgotten since the last round.
+    forgot: bool,
+    /// Events that the runner took.
+    sent: u64,
     retention: Retention,
     pruning: Option<JoinHandle<()>>,
     grace: Duration,
@@ -140,6 +144,7 @@ impl Sensor {
         let keep = self.shared.settings.inventory.keep_nanos();
         self.shared.inventory.forget(now().plus_nanos(keep.saturating_neg()));
         if let Some(store) = &mut self.store {
+            store.forgot = true;
             store.prune();
         }
     }
@@ -202,6 +207,8 @@ impl Store {
             run,
             ledger: Ledger::default(),
             whole: true,
+            forgot: false,
+            sent: 0,
             retention: loaded.config.store.retention.clone(),
             pruning: None,
             grace: Duration::from_millis(grace),
@@ -211,13 +218,20 @@ impl Store {
 
     /// Sends what has changed, as far as there is room.
     fn settle(&mut self, view: &View) {
-        let runner = &self.runner;
-        self.whole = self.ledger.settle(setup::events(view), |event| {
+        let (runner, sent) = (&self.runner, &mut self.sent);
+        let forgot = std::mem::take(&mut self.forgot);
+        self.whole = self.ledger.settle(setup::events(view), forgot, |event| {
             let shed = runner.tally().shed;
             runner.send(event);
-            runner.tally().shed == shed
+            let taken = runner.tally().shed == shed;
+            *sent += u64::from(taken);
+            taken
         });
         let tally = self.runner.tally();
+        // What is still in the queue could write again what is taken back here.
+        if tally.delivered + tally.rejected + tally.undelivered == self.sent {
+            withdraw(&self.path, &self.run, &mut self.ledger);
+        }
         let lost = tally.rejected + tally.undelivered;
         if lost > self.told {
             eprintln!(
@@ -259,13 +273,34 @@ impl Store {
             thread::sleep(FULL_PAUSE);
             self.settle(view);
         }
-        let tally = self.runner.close();
-        let arrived = self.whole && tally.rejected + tally.undelivered == 0;
+        let Self {
+            path,
+            run,
+            mut ledger,
+            runner,
+            whole,
+            ..
+        } = self;
+        let tally = runner.close();
+        withdraw(&path, &run, &mut ledger);
+        let arrived = whole && tally.rejected + tally.undelivered == 0 && ledger.gone.is_empty();
         if !arrived {
             let why = tally.last_error.unwrap_or_else(|| "it is too slow".to_owned());
-            eprintln!("shadowtap: not everything is in {}: {why}", self.path.display());
+            eprintln!("shadowtap: not everything is in {}: {why}", path.display());
         }
         arrived
+    }
+}
+
+/// Takes back what turned out to be part of another record. What fails is tried again with the next round.
+fn withdraw(path: &Path, run: &str, ledger: &mut Ledger) {
+    let gone = &ledger.gone;
+    if !gone.is_empty()
+        && Writer::open(path, run)
+            .and_then(|mut writer| writer.withdraw(gone))
+            .is_ok()
+    {
+        ledger.gone.clear();
     }
 }
 

@@ -247,37 +247,3 @@ fn one_source_fails_and_the_other_goes_on() {
     until(&mut live, Live::has_ended);
     assert!(!live.has_worked());
 }
-
-#[test]
-fn scratch_stale() {
-    use std::collections::BTreeMap;
-    let mut files: Vec<_> = std::fs::read_dir("/work/shared/pcaps").unwrap().map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "pcap" || e == "pcapng")).collect();
-    files.sort();
-    let (mut servers, mut findings, mut sessions, mut total) = (0, 0, 0, 0);
-    for file in files {
-        let shared = shared();
-        let mut shard = crate::engine::Shard::new(&shared, 0, 1);
-        let mut source = crate::source::open_file(file.to_str().unwrap(), 0).unwrap();
-        let mut ids: BTreeMap<String, u64> = BTreeMap::new();
-        let mut n = 0;
-        let look = |n: u64, ids: &mut BTreeMap<String, u64>| {
-            let view = crate::engine::review::review(&shared, Capture::default());
-            let mut all = std::collections::BTreeSet::new();
-            for s in &view.servers { all.insert(format!("server {} {} {:?} {:?}", s.id, s.endpoint, s.hostname, s.path)); }
-            for s in &view.findings { all.insert(format!("finding {} {:?} {:?}", s.id, s.finding.key.kind, s.finding.key.site)); }
-            for s in &view.sessions { all.insert(format!("session {} {} {}", s.id, s.server_id, s.server)); }
-            for id in &all { ids.insert(id.clone(), n); }
-            all
-        };
-        loop {
-            match source.pull() { Pull::Packet(raw) => { shard.packet(&raw); n += 1; if n < 600 { look(n, &mut ids); } } Pull::End => break, _ => {} }
-        }
-        shard.drain();
-        let last = look(n, &mut ids);
-        total += last.len();
-        let stale: Vec<_> = ids.iter().filter(|(id, _)| !last.contains(*id)).collect();
-        for (id, at) in &stale { println!("{}: {} last at {at} of {n}", file.file_name().unwrap().to_str().unwrap(), id);
-            if id.starts_with("server") { servers += 1 } else if id.starts_with("session") { sessions += 1 } else { findings += 1 } }
-    }
-    println!("stale servers {servers} findings {findings} sessions {sessions} of {total}");
-}

@@ -1,7 +1,7 @@
 //! The writing half of the embedded store: events become rows, one transaction per batch.
 //!
 //! A record's row is keyed by (run, id) and replaced whole, so that a batch written twice changes nothing and a record
-//! that grew replaces its earlier state. What is written is what arrives: redaction is done long before.
+//! that grew replaces its earlier state, and keeps the earliest moment: a sensor forgets what its store still knows. What is written is what arrives: redaction is done long before.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::net::IpAddr;
@@ -103,6 +103,10 @@ impl Writer {
 
     pub(super) const fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    pub(super) fn run(&self) -> &str {
+        &self.run
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -209,11 +213,12 @@ impl Rows<'_> {
 
     fn client(&self, client: &Client) -> rusqlite::Result<()> {
         let address = client.addr.to_string();
-        let id = json(&(&address, &client.name, &client.version));
+        let id = client_id(client);
         let (first, last) = times(client.seen);
         self.run(
             "INSERT OR REPLACE INTO clients_raw (id, run, client, client_name, client_version, user_agent, address_key,
-                first_seen, last_seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                first_seen, last_seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,
+                min(?8, coalesce((SELECT first_seen FROM clients_raw WHERE id = ?1 AND run = ?2), ?8)), ?9)",
             params![
                 id,
                 self.run,
@@ -245,8 +250,9 @@ impl Rows<'_> {
                 count, confidence, rule, server_id, session, direction, place, sample, first_seen, last_seen,
                 community_id, packet_source, packet_number, refs, detail)
              VALUES (:id, :run, :severity, :severity_rank, :kind, :server, :client, :tool, :title, :count, :confidence,
-                :rule, :server_id, :session, :direction, :place, :sample, :first_seen, :last_seen, :community_id,
-                :packet_source, :packet_number, :refs, :detail)",
+                :rule, :server_id, :session, :direction, :place, :sample,
+                min(:first_seen, coalesce((SELECT first_seen FROM findings_raw WHERE id = :id AND run = :run), :first_seen)),
+                :last_seen, :community_id, :packet_source, :packet_number, :refs, :detail)",
             named_params! {
                 ":id": reported.id,
                 ":run": self.run,
@@ -282,7 +288,8 @@ impl Rows<'_> {
         let (first, last) = times(lookup.seen);
         self.run(
             "INSERT OR REPLACE INTO lookups_raw (id, run, name, type, signature, category, via, client, address_key,
-                count, first_seen, last_seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                count, first_seen, last_seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
+                min(?11, coalesce((SELECT first_seen FROM lookups_raw WHERE id = ?1 AND run = ?2), ?11)), ?12)",
             params![
                 id,
                 self.run,
@@ -310,7 +317,9 @@ impl Rows<'_> {
                 errors, notifications)
              VALUES (:id, :run, :server, :address, :port, :hostname, :path, :address_key, :encryption, :decrypted,
                 :evidence_rank, :confidence, :server_name, :server_version, :instructions_sha256, :resources, :prompts,
-                :auth_rank, :scope, :approval, :first_seen, :last_seen, :sessions, :requests, :responses, :errors,
+                :auth_rank, :scope, :approval,
+                min(:first_seen, coalesce((SELECT first_seen FROM servers_raw WHERE id = :id AND run = :run), :first_seen)),
+                :last_seen, :sessions, :requests, :responses, :errors,
                 :notifications)",
             named_params! {
                 ":id": server.id,
@@ -468,6 +477,11 @@ fn create(path: &Path) -> std::io::Result<()> {
 
 const fn times(seen: Span) -> (i64, i64) {
     (seen.first.time.nanos(), seen.last.time.nanos())
+}
+
+/// Key of a client.
+pub(super) fn client_id(client: &Client) -> String {
+    json(&(client.addr.to_string(), &client.name, &client.version))
 }
 
 /// Counts beyond what SQLite can hold stay at the bound.
