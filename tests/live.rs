@@ -4,6 +4,8 @@
 //! failure. Only namespaces made here are touched, and they go in the end, also when a test fails. The two peers are
 //! this very program, run again inside the namespaces.
 
+#![expect(clippy::disallowed_methods, reason = "a test waits on the clock on the wall")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};

@@ -294,3 +294,40 @@ fn tuple(
         server,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::sync::Arc;
+
+    use crate::detect::panel::Ruleset;
+    use crate::detect::signature::Signatures;
+    use crate::inventory::admission::Class as Key;
+
+    /// A live slice may add again what was forgotten; in a replay a share is dealt once.
+    #[test]
+    fn shares_are_dealt_anew_only_when_live() {
+        for forgets in [true, false] {
+            let settings = Settings {
+                forgets,
+                ..Settings::default()
+            };
+            let keep = settings.inventory.keep_nanos();
+            let rules = Ruleset {
+                signatures: Arc::new(Signatures::builtin()),
+                policy: Arc::default(),
+            };
+            let shared = Shared::new(settings, rules);
+            let mut slice = Slice::new(&shared);
+            let start = Timestamp::from_parts(1_795_168_800, 0);
+            slice.keep.admission.admit(Key::Server, &1);
+            let mut knows = |nanos: i64| {
+                slice.tick(start.plus_nanos(nanos), &shared);
+                slice.keep.admission.knows(Key::Server, &1)
+            };
+            assert!(knows(0) && knows(keep - 1));
+            assert_eq!(knows(keep), !forgets);
+        }
+    }
+}

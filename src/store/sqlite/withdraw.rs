@@ -57,7 +57,7 @@ impl Writer {
     /// When the database says so.
     pub fn withdraw<'a>(&mut self, gone: impl IntoIterator<Item = &'a Record>) -> Result<(), StoreError> {
         let (path, run) = (self.path().to_owned(), self.run().to_owned());
-        let mut delete = || -> rusqlite::Result<()> {
+        let delete = || -> rusqlite::Result<()> {
             let transaction = self.connection.transaction()?;
             for record in gone {
                 let (tables, id) = record.tables();
