@@ -22,6 +22,12 @@ const TICK_NANOS: u64 = 1_000_000_000;
 /// Packets between two looks at the flag that stops: a busy wire is never idle.
 const STOP_CHECK_PACKETS: u32 = 256;
 
+/// How long a source that was stopped is asked for what the kernel still gathers: twice the default read time-out.
+const GATHER_NANOS: u64 = 200_000_000;
+
+/// How long a source that was stopped is read at most, when it holds more than that.
+const BACKLOG_NANOS: u64 = 2_000_000_000;
+
 /// The way to one shard.
 pub(super) struct Lane {
     queue: SyncSender<Message>,
@@ -68,6 +74,7 @@ impl Tap {
                 flush_nanos: config.flush_ms.saturating_mul(1_000_000),
                 state: Tapped::default(),
                 ticked: Timestamp::MIN,
+                orphaned: false,
             },
             stop: Arc::clone(stop),
             tell: tell.clone(),
@@ -77,40 +84,54 @@ impl Tap {
     /// Until the source ends or is stopped.
     pub(super) fn run(mut self) {
         let mut packets: u32 = 0;
+        let mut stopped: Option<Timestamp> = None;
         loop {
-            let now = match self.source.pull() {
+            let (now, idle) = match self.source.pull() {
                 Pull::Packet(raw) => {
                     self.feed.packet(&raw);
                     packets = packets.wrapping_add(1);
                     if !packets.is_multiple_of(STOP_CHECK_PACKETS) {
                         continue;
                     }
-                    raw.at.time
+                    (raw.at.time, false)
                 }
                 Pull::Idle => {
                     self.feed.state.worked = true;
                     self.feed.flush();
-                    clock()
+                    (clock(), true)
                 }
                 Pull::End => break,
                 Pull::Failed(error) => {
-                    let error = error.to_string();
-                    let index = self.index;
-                    let _ = self.tell.send(News::Failed { index, error });
+                    self.fail(error.to_string());
                     break;
                 }
             };
             if self.stop.load(Ordering::Relaxed) {
-                break;
+                // What was sent before the stop is still in the ring, or gathered by the kernel.
+                let since = *stopped.get_or_insert_with(clock);
+                let waited = clock().since(since);
+                if waited >= BACKLOG_NANOS || (idle && waited >= GATHER_NANOS) || (!idle && now > since) {
+                    break;
+                }
             }
             self.feed.flush_old(now);
             if self.feed.tick(now) {
                 self.publish();
             }
+            if self.feed.orphaned {
+                self.fail("a worker ended in a bug, and its flows go unseen; start the sensor again".to_owned());
+                break;
+            }
         }
         self.feed.finish();
         self.feed.state.ended = true;
         self.publish();
+    }
+
+    /// Nobody listens any more when the grace of stopping was over.
+    fn fail(&self, error: String) {
+        let index = self.index;
+        let _ = self.tell.send(News::Failed { index, error });
     }
 
     fn publish(&mut self) {
@@ -131,6 +152,8 @@ struct Feed {
     flush_nanos: u64,
     state: Tapped,
     ticked: Timestamp,
+    /// A shard has gone.
+    orphaned: bool,
 }
 
 impl Feed {
@@ -184,16 +207,16 @@ impl Feed {
         }
         let fresh = self.returned.try_recv().unwrap_or_default();
         let full = std::mem::replace(&mut lane.filling, fresh);
-        let refused = lane.queue.try_send(Message::Batch(self.index, full));
-        if let Err(
-            TrySendError::Full(Message::Batch(_, mut batch)) | TrySendError::Disconnected(Message::Batch(_, mut batch)),
-        ) = refused
-        {
-            self.state.queue_drops += batch.len() as u64;
-            batch.clear();
-            // The other one may be without room yet.
-            lane.filling = batch;
-        }
+        let (mut refused, orphaned) = match lane.queue.try_send(Message::Batch(self.index, full)) {
+            Err(TrySendError::Full(Message::Batch(_, batch))) => (batch, false),
+            Err(TrySendError::Disconnected(Message::Batch(_, batch))) => (batch, true),
+            Ok(()) | Err(_) => return,
+        };
+        self.state.queue_drops += refused.len() as u64;
+        self.orphaned |= orphaned;
+        refused.clear();
+        // The other one may be without room yet.
+        lane.filling = refused;
     }
 
     /// Whether a second has passed; then the shards are told. One that is behind learns it by its packets.

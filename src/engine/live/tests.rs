@@ -234,6 +234,30 @@ fn a_full_queue_drops_and_counts() {
 }
 
 #[test]
+fn without_a_worker_there_is_nothing_to_do() {
+    let (queue, messages) = sync_channel(2);
+    drop(messages);
+    let (_home, returned) = channel();
+    let (tell, news) = channel();
+    let stop = Arc::new(AtomicBool::new(false));
+    let source = Box::new(script(0, vec![Step::Packet(datagram(1))]));
+    let lanes = vec![Lane::new(queue)];
+    Tap::new(
+        0,
+        source,
+        lanes,
+        returned,
+        &shared(),
+        &Config::default(),
+        (&stop, &tell),
+    )
+    .run();
+    let told: Vec<News> = news.try_iter().collect();
+    assert!(told.iter().any(|news| matches!(news, News::Failed { .. })));
+    assert!(matches!(told.last(), Some(News::Source { state, .. }) if state.queue_drops == 1 && state.ended));
+}
+
+#[test]
 fn one_source_fails_and_the_other_goes_on() {
     let broken = script(0, vec![Step::Fail]);
     let steps = vec![Step::Idle(5), Step::Packet(datagram(1)), Step::Idle(2)];
