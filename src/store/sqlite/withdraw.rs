@@ -129,4 +129,45 @@ mod tests {
             ask(&Memory::new(&both), Word::Tools).rows.len()
         );
     }
+
+    /// A sensor forgets, and sees again; its store knows since when.
+    #[test]
+    fn the_earliest_moment_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let before = fixture::view();
+        let mut after = before.clone();
+        let later = fixture::span(100, 200);
+        after.servers.iter_mut().for_each(|server| server.seen = later);
+        after.clients.iter_mut().for_each(|client| client.seen = later);
+        after.lookups.iter_mut().for_each(|lookup| lookup.seen = later);
+        after.findings.iter_mut().for_each(|found| found.finding.seen = later);
+        let mut writer = Writer::open(&path, "run").unwrap();
+        let reader = |word| ask(&Reader::open(&path).unwrap(), word);
+        let firsts = |rows: &Rows| {
+            let at = |name: &str| rows.columns.iter().position(|column| column.name == name).unwrap();
+            let (first, last) = (at("first_seen"), at("last_seen"));
+            let mut spans: Vec<_> = rows
+                .rows
+                .iter()
+                .map(|row| (format!("{:?}", row[first]), format!("{:?}", row[last])))
+                .collect();
+            spans.sort();
+            spans
+        };
+        for word in [Word::Clients, Word::Findings, Word::Lookups, Word::Servers] {
+            writer.write(&fixture::events(&before)).unwrap();
+            let early = firsts(&reader(word));
+            writer.write(&fixture::events(&after)).unwrap();
+            let late = firsts(&reader(word));
+            assert_eq!(early.len(), late.len());
+            for (early, late) in early.iter().zip(&late) {
+                assert!(
+                    early.0 == late.0 && early.1 < late.1,
+                    "{}: {early:?} {late:?}",
+                    word.name()
+                );
+            }
+        }
+    }
 }
