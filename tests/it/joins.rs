@@ -90,7 +90,10 @@ fn a_session_on_two_shards_is_one_whoever_comes_first() {
         let servers = report["servers"].as_array().unwrap();
         assert_eq!((servers.len(), &servers[0]["transport"]), (1, &"http-sse".into()));
         for seed in 1..=1000 {
-            assert!(expect == race(&frames, &settings, 2, seed), "schedule {seed} gives another report");
+            assert!(
+                expect == race(&frames, &settings, 2, seed),
+                "schedule {seed} gives another report"
+            );
         }
     }
 }
@@ -101,7 +104,10 @@ fn a_crowd_is_the_same_on_any_schedule() {
     for settings in [run::settings(), tight(false), tight(true)] {
         let (expect, _) = run::frames_with(&frames, settings.clone(), 1);
         for seed in 1..=12 {
-            assert!(expect == race(&frames, &settings, 4, seed), "schedule {seed} gives another report");
+            assert!(
+                expect == race(&frames, &settings, 4, seed),
+                "schedule {seed} gives another report"
+            );
         }
     }
 }
@@ -132,7 +138,13 @@ fn said() -> impl Strategy<Value = Said> {
         proptest::option::of((any::<bool>(), 0..3_u8)),
         proptest::option::of(0..3_u8),
     );
-    let rest = (proptest::option::of(0..2_u8), any::<Option<bool>>(), 0..16_u8, 0..3_u8, any::<u8>());
+    let rest = (
+        proptest::option::of(0..2_u8),
+        any::<Option<bool>>(),
+        0..16_u8,
+        0..3_u8,
+        any::<u8>(),
+    );
     (place, message, rest).prop_map(
         |((time, packet, client, server, path), (kind, to_server, tool, session), (name, auth, proof, text, flags))| {
             Said {
@@ -174,7 +186,12 @@ impl Said {
             bytes: [1; 2],
             from_start: true,
         };
-        let kinds = [RpcKind::Request, RpcKind::Notification, RpcKind::Success, RpcKind::Error];
+        let kinds = [
+            RpcKind::Request,
+            RpcKind::Notification,
+            RpcKind::Success,
+            RpcKind::Error,
+        ];
         let rpc = kinds.get(usize::from(self.kind)).map(|kind| JsonRpc {
             kind: *kind,
             method: ["tools/call", "initialize", "made/up"][usize::from(self.text)],
@@ -226,7 +243,11 @@ impl Said {
                     canonical: format!("{{\"tool\":{tool},\"new\":{}}}", bit(6)),
                 }],
             }),
-            offers: if bit(7) { vec![(Offer::Prompt, u64::from(self.text))] } else { Vec::new() },
+            offers: if bit(7) {
+                vec![(Offer::Prompt, u64::from(self.text))]
+            } else {
+                Vec::new()
+            },
             proof: Proof(self.proof),
             success: !bit(0),
             gives: bit(1),

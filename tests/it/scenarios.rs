@@ -137,13 +137,16 @@ pub(crate) fn streamable(ends: Ends) -> Script {
 }
 
 fn scattered() -> Script {
-    connection(other(1), &[(&post("/mcp", "", INITIALIZE), &json("200 OK", SESSION, WELCOME))])
-        .chain(connection(
-            other(2),
-            &[(&in_session(INITIALIZED), &empty("202 Accepted", ""))],
-        ))
-        .chain(connection(other(3), &[(&in_session(LIST), &json("200 OK", "", TOOLS))]))
-        .chain(connection(other(4), &[(&in_session(CALL), &json("200 OK", "", FOUND))]))
+    connection(
+        other(1),
+        &[(&post("/mcp", "", INITIALIZE), &json("200 OK", SESSION, WELCOME))],
+    )
+    .chain(connection(
+        other(2),
+        &[(&in_session(INITIALIZED), &empty("202 Accepted", ""))],
+    ))
+    .chain(connection(other(3), &[(&in_session(LIST), &json("200 OK", "", TOOLS))]))
+    .chain(connection(other(4), &[(&in_session(CALL), &json("200 OK", "", FOUND))]))
 }
 
 fn pipelined() -> Script {
@@ -164,12 +167,7 @@ fn pipelined() -> Script {
 }
 
 fn endless() -> Script {
-    let stream = [
-        events_head(""),
-        event("message", PROGRESS),
-        event("message", FOUND),
-    ]
-    .concat();
+    let stream = [events_head(""), event("message", PROGRESS), event("message", FOUND)].concat();
     let mut script = connection(
         here(),
         &[
@@ -258,7 +256,9 @@ const PAGINATED: Expect = Expect {
 fn paginated() -> Script {
     let first = TOOLS.replace(r#"}]}}"#, r#"}],"nextCursor":"p2"}}"#);
     let more = r#"{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{"cursor":"p2"}}"#;
-    let second = TOOLS.replace("find_book", "lend_book").replace(r#""id":1"#, r#""id":2"#);
+    let second = TOOLS
+        .replace("find_book", "lend_book")
+        .replace(r#""id":1"#, r#""id":2"#);
     connection(
         here(),
         &[
@@ -279,7 +279,10 @@ fn batch() -> Script {
     connection(
         here(),
         &[
-            (&post("/mcp", "", &old(INITIALIZE)), &json("200 OK", SESSION, &old(WELCOME))),
+            (
+                &post("/mcp", "", &old(INITIALIZE)),
+                &json("200 OK", SESSION, &old(WELCOME)),
+            ),
             (
                 &post("/mcp", SESSION, &format!("[{INITIALIZED},{LIST}, {CALL}]")),
                 &json("200 OK", "", &format!("[{FOUND},\n{TOOLS}]")),

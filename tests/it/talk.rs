@@ -68,7 +68,11 @@ impl Script {
 
     /// The same between other ends.
     pub(crate) fn moved(&self, place: impl Fn(Ends) -> Ends) -> Self {
-        let acts = self.acts.iter().map(|(ends, act)| (place(*ends), act.clone())).collect();
+        let acts = self
+            .acts
+            .iter()
+            .map(|(ends, act)| (place(*ends), act.clone()))
+            .collect();
         Self { acts }
     }
 }
@@ -119,16 +123,75 @@ pub(crate) const PLAIN: Wire = Wire {
 pub(crate) const UNKIND: &[(&str, Wire)] = &[
     ("tiny segments", Wire { mss: 1, ..PLAIN }),
     ("small segments", Wire { mss: 88, ..PLAIN }),
-    ("random segments", Wire { mss: 0, seed: 7, ..PLAIN }),
+    (
+        "random segments",
+        Wire {
+            mss: 0,
+            seed: 7,
+            ..PLAIN
+        },
+    ),
     ("offloaded", Wire { mss: 60_000, ..PLAIN }),
     ("VLAN", Wire { tags: &[100], ..PLAIN }),
-    ("QinQ", Wire { tags: &[7, 100], mss: 300, ..PLAIN }),
-    ("mirrored", Wire { unkind: Unkind::Mirrored, ..PLAIN }),
-    ("reordered", Wire { unkind: Unkind::Reordered, mss: 0, seed: 3, ..PLAIN }),
-    ("reordered, tiny", Wire { unkind: Unkind::Reordered, mss: 20, seed: 5, ..PLAIN }),
-    ("lossy", Wire { unkind: Unkind::Lossy, mss: 90, ..PLAIN }),
-    ("resent", Wire { unkind: Unkind::Resent, mss: 150, seed: 11, ..PLAIN }),
-    ("resent, random", Wire { unkind: Unkind::Resent, mss: 0, seed: 12, ..PLAIN }),
+    (
+        "QinQ",
+        Wire {
+            tags: &[7, 100],
+            mss: 300,
+            ..PLAIN
+        },
+    ),
+    (
+        "mirrored",
+        Wire {
+            unkind: Unkind::Mirrored,
+            ..PLAIN
+        },
+    ),
+    (
+        "reordered",
+        Wire {
+            unkind: Unkind::Reordered,
+            mss: 0,
+            seed: 3,
+            ..PLAIN
+        },
+    ),
+    (
+        "reordered, tiny",
+        Wire {
+            unkind: Unkind::Reordered,
+            mss: 20,
+            seed: 5,
+            ..PLAIN
+        },
+    ),
+    (
+        "lossy",
+        Wire {
+            unkind: Unkind::Lossy,
+            mss: 90,
+            ..PLAIN
+        },
+    ),
+    (
+        "resent",
+        Wire {
+            unkind: Unkind::Resent,
+            mss: 150,
+            seed: 11,
+            ..PLAIN
+        },
+    ),
+    (
+        "resent, random",
+        Wire {
+            unkind: Unkind::Resent,
+            mss: 0,
+            seed: 12,
+            ..PLAIN
+        },
+    ),
 ];
 
 /// Nanoseconds between two packets.
@@ -201,7 +264,10 @@ impl Cast {
                 // Near the wrap-around of sequence numbers, and different for each connection.
                 self.opened += 1;
                 let first = 0xffff_ff00_u32.wrapping_add(self.opened.wrapping_mul(0x2000_0003));
-                let numbers = Numbers { up: first, down: !first };
+                let numbers = Numbers {
+                    up: first,
+                    down: !first,
+                };
                 self.send(ends, true, SYN, numbers.up, 0, &[]);
                 self.send(ends, false, SYN | ACK, numbers.down, numbers.up.wrapping_add(1), &[]);
                 let numbers = Numbers {

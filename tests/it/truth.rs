@@ -71,9 +71,8 @@ fn reports_are_true() {
         let name = run::stem(&capture);
         let label: Value = read(&run::folder("tests/truth").join(format!("{name}.json")));
         let files = std::slice::from_ref(&capture);
-        let report = |policy: Policy| -> Value {
-            serde_json::from_str(&run::files(files, run::settings(), policy, 2)).unwrap()
-        };
+        let report =
+            |policy: Policy| -> Value { serde_json::from_str(&run::files(files, run::settings(), policy, 2)).unwrap() };
         let mut case = Case {
             name: &name,
             checks: &mut checks,
@@ -162,7 +161,9 @@ impl Case<'_> {
             .iter()
             .map(|server| format!("{} {}", server["hostname"], server["path"]))
             .collect();
-        self.check("one_entry", places.len() == got.len(), || format!("listed twice: {got:?}"));
+        self.check("one_entry", places.len() == got.len(), || {
+            format!("listed twice: {got:?}")
+        });
         let transports: BTreeSet<&str> = got
             .iter()
             .flat_map(|server| list(&server["transports"]))
@@ -172,7 +173,9 @@ impl Case<'_> {
             Some(seen) => seen.iter().map(text).collect(),
             None => BTreeSet::from([text(&want["transport"])]),
         };
-        self.check("transport", transports == wanted, || format!("{transports:?}, not {wanted:?}"));
+        self.check("transport", transports == wanted, || {
+            format!("{transports:?}, not {wanted:?}")
+        });
         if let Some(tools) = want["tools"].as_array() {
             let wanted: BTreeSet<&str> = tools.iter().map(text).collect();
             let tools: BTreeSet<&str> = got
@@ -246,14 +249,18 @@ impl Case<'_> {
                 .iter()
                 .map(|(method, count)| (method.as_str(), count.as_u64().unwrap()))
                 .collect();
-            self.check("by_method", methods == wanted, || format!("{methods:?}, not {wanted:?}"));
+            self.check("by_method", methods == wanted, || {
+                format!("{methods:?}, not {wanted:?}")
+            });
         }
     }
 
     fn verdict(&mut self, endpoint: &str, got: &[&Value], findings: &[&Value], approved: &Value) {
         let shadow = |finding: &&Value| finding["kind"] == "unapproved-server" && finding["server"] == endpoint;
         let count = findings.iter().copied().filter(shadow).count();
-        self.check("unapproved", (1..=got.len()).contains(&count), || format!("{count} findings"));
+        self.check("unapproved", (1..=got.len()).contains(&count), || {
+            format!("{count} findings")
+        });
         let silent = !list(&approved["findings"]).any(|finding| shadow(&finding));
         let mut entries =
             list(&approved["servers"]).filter(|server| self::endpoint(&server["address"], &server["port"]) == endpoint);
@@ -278,7 +285,10 @@ impl Case<'_> {
             used.extend(hit);
             // Planted values are told apart by what they are.
             let planted = want["masked"].is_string();
-            let check = format!("finding:{}", text(if planted { &want["detail"] } else { &want["kinds"][0] }));
+            let check = format!(
+                "finding:{}",
+                text(if planted { &want["detail"] } else { &want["kinds"][0] })
+            );
             self.check(&check, hit.is_some(), || format!("none for {want}"));
             if want["client"].is_string() && want["name"].is_string() {
                 let known = list(&report["lookups"]).any(|lookup| {
@@ -314,12 +324,7 @@ impl Case<'_> {
 fn meets(finding: &Value, want: &Value) -> bool {
     let agrees = |key: &str| want[key].is_null() || finding[key] == want[key];
     let name = want["name"].as_str();
-    let mentioned = |name: &str| {
-        finding
-            .to_string()
-            .to_lowercase()
-            .contains(&name.to_lowercase())
-    };
+    let mentioned = |name: &str| finding.to_string().to_lowercase().contains(&name.to_lowercase());
     list(&want["kinds"]).any(|kind| *kind == finding["kind"])
         && loud(finding, want)
         && (want["server"].is_null() || text(&finding["server"]).ends_with(text(&want["server"])))

@@ -73,7 +73,10 @@ pub(crate) fn crowd(pairs: u16) -> Vec<(i64, Vec<u8>)> {
         let place = |ends: Ends| {
             let [high, low] = (pair % 40).to_be_bytes();
             Ends {
-                client: (IpAddr::V4(Ipv4Addr::new(10, 8, high, low)), ends.client.1 % 1000 + 2000 + pair),
+                client: (
+                    IpAddr::V4(Ipv4Addr::new(10, 8, high, low)),
+                    ends.client.1 % 1000 + 2000 + pair,
+                ),
                 server: (IpAddr::V4(Ipv4Addr::new(10, 7, 0, low % 11)), 8000 + pair % 3),
             }
         };
@@ -98,7 +101,11 @@ fn a_crowd_gives_the_same_bytes_for_any_number_of_workers() {
         let lost = &report["capture"]["lost"];
         let counted = ["evicted_flows", "shed_events"].map(|place| lost[place].as_u64() > Some(0));
         assert_eq!(counted, [reached; 2], "{lost}");
-        assert!(report["servers"].as_array().unwrap().len() > 20, "{}", report["servers"]);
+        assert!(
+            report["servers"].as_array().unwrap().len() > 20,
+            "{}",
+            report["servers"]
+        );
         for workers in WORKERS {
             let (other, _) = run::frames_with(&frames, settings.clone(), workers);
             assert!(one == other, "{workers} workers give another report");
