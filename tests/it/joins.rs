@@ -19,8 +19,8 @@ use shadowtap::model::server::Capture;
 use shadowtap::model::stamp::{Span, Stamp, Timestamp};
 use shadowtap::policy::Policy;
 
+use crate::conversations;
 use crate::run;
-use crate::scenarios;
 use crate::talk::{self, Ends, PLAIN, Random};
 use crate::workers;
 
@@ -62,7 +62,7 @@ fn tight(eager: bool) -> Settings {
 /// A session of HTTP+SSE lives on two flows; here they lie on two shards.
 #[test]
 fn a_session_on_two_shards_is_one_whoever_comes_first() {
-    let session = scenarios::http_sse();
+    let session = conversations::http_sse();
     // Ports that put the two flows on different shards of two.
     let frames = (0..50)
         .map(|offset| {

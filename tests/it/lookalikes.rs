@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
+use crate::conversations::here;
 use crate::http::{FORMS, Form, answer, events, post};
 use crate::run;
-use crate::scenarios::here;
 use crate::talk::{self, Act, PLAIN, Script};
 
 /// Name, request bodies or whole requests, and what is answered.
@@ -35,7 +35,13 @@ const NEGATIVES: &[Negative] = &[
                 JSON,
                 r#"{"jsonrpc":"2.0","id":1,"result":{"capabilities":{"hoverProvider":true},"serverInfo":{"name":"langd","version":"0.4"}}}"#,
             ),
-            ("/lsp", r#"{"jsonrpc":"2.0","method":"initialized","params":{}}"#, "202 Accepted", JSON, "{}"),
+            (
+                "/lsp",
+                r#"{"jsonrpc":"2.0","method":"initialized","params":{}}"#,
+                "202 Accepted",
+                JSON,
+                "{}",
+            ),
             (
                 "/lsp",
                 r#"{"jsonrpc":"2.0","id":2,"method":"textDocument/hover","params":{"position":{"line":1}}}"#,
@@ -112,8 +118,20 @@ const NEGATIVES: &[Negative] = &[
     Negative {
         name: "generic JSON-RPC",
         exchanges: &[
-            ("/rpc", r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#, OK, JSON, r#"{"jsonrpc":"2.0","id":1,"result":true}"#),
-            ("/rpc", r#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#, OK, JSON, r#"{"jsonrpc":"2.0","id":2,"result":{}}"#),
+            (
+                "/rpc",
+                r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#,
+                OK,
+                JSON,
+                r#"{"jsonrpc":"2.0","id":1,"result":true}"#,
+            ),
+            (
+                "/rpc",
+                r#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#,
+                OK,
+                JSON,
+                r#"{"jsonrpc":"2.0","id":2,"result":{}}"#,
+            ),
             (
                 "/rpc",
                 r#"{"jsonrpc":"2.0","id":3,"method":"tools.list","params":{}}"#,
@@ -169,8 +187,20 @@ const NEGATIVES: &[Negative] = &[
     Negative {
         name: "REST at /mcp",
         exchanges: &[
-            ("/mcp", r#"{"method":"tools/list","params":{}}"#, OK, JSON, r#"{"result":{"tools":[{"name":"pump","inputSchema":{}}]}}"#),
-            ("/mcp", r#"{"method":"initialize","id":1}"#, OK, JSON, r#"{"id":1,"result":{"serverInfo":{"name":"panel"}}}"#),
+            (
+                "/mcp",
+                r#"{"method":"tools/list","params":{}}"#,
+                OK,
+                JSON,
+                r#"{"result":{"tools":[{"name":"pump","inputSchema":{}}]}}"#,
+            ),
+            (
+                "/mcp",
+                r#"{"method":"initialize","id":1}"#,
+                OK,
+                JSON,
+                r#"{"id":1,"result":{"serverInfo":{"name":"panel"}}}"#,
+            ),
         ],
     },
     Negative {
@@ -184,7 +214,13 @@ const NEGATIVES: &[Negative] = &[
         name: "a client that asks a web server, 405",
         exchanges: &[
             ("/", INITIALIZE, "405 Method Not Allowed", HTML, PAGE),
-            ("/", LIST, "405 Method Not Allowed", JSON, r#"{"error":"method not allowed"}"#),
+            (
+                "/",
+                LIST,
+                "405 Method Not Allowed",
+                JSON,
+                r#"{"error":"method not allowed"}"#,
+            ),
         ],
     },
     Negative {
@@ -249,9 +285,10 @@ fn as_events_of_a_stream() {
         let mut script = Script::default().then(here(), Act::Open);
         for (target, asked, _, _, told) in *exchanges {
             // A web server gives no events; a page inside one is data as any other.
-            script = script
-                .up(here(), post(target, "", asked))
-                .down(here(), events("", &[told, r#"{"choices":[{"delta":{"tool_calls":[]}}]}"#, "[DONE]"]));
+            script = script.up(here(), post(target, "", asked)).down(
+                here(),
+                events("", &[told, r#"{"choices":[{"delta":{"tool_calls":[]}}]}"#, "[DONE]"]),
+            );
         }
         assert_silent(name, "events", &script.then(here(), Act::Close));
     }

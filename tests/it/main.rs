@@ -4,6 +4,7 @@
 //! command line.
 
 mod cli;
+mod conversations;
 mod gaps;
 mod golden;
 mod http;

@@ -6,8 +6,8 @@ use shadowtap::engine::settings::Settings;
 use shadowtap::inventory::admission::{InventoryConfig, SLICES};
 use shadowtap::policy::Policy;
 
+use crate::conversations;
 use crate::run;
-use crate::scenarios;
 use crate::talk::{self, Ends, PLAIN, Script, Unkind, Wire};
 
 const WORKERS: [usize; 4] = [1, 2, 3, 7];
@@ -62,7 +62,7 @@ fn many_files_give_the_same_bytes_for_any_number_of_workers() {
 
 /// Every scenario between many pairs of hosts, packets interleaved.
 pub(crate) fn crowd(pairs: u16) -> Vec<(i64, Vec<u8>)> {
-    let scripts: Vec<Script> = scenarios::all()
+    let scripts: Vec<Script> = conversations::all()
         .into_iter()
         .map(|scenario| scenario.script)
         .filter(|script| script.acts[0].0.server.0.is_ipv4())
