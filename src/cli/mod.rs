@@ -11,6 +11,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::source::SourceError;
+
 /// shadowtap: finds every MCP server on the wire, above all the ones nobody approved.
 ///
 /// It only listens: it never sends a packet on a monitored network, and never keeps a secret that it finds.
@@ -68,9 +70,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Exit code of an error: 3 for input that cannot be read, else 2.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.downcast_ref::<crate::source::SourceError>().is_some() {
-        3
-    } else {
-        2
+    match error.downcast_ref() {
+        None | Some(SourceError::Filter { .. }) => 2,
+        Some(SourceError::Damaged { .. } | SourceError::Unreadable { .. }) => 3,
     }
 }

@@ -13,6 +13,7 @@ mod layers;
 mod lookalikes;
 mod run;
 mod scenarios;
+mod secrecy;
 mod splits;
 mod talk;
 mod truth;

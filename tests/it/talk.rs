@@ -232,7 +232,7 @@ pub(crate) fn packets(script: &Script, wire: &Wire) -> Vec<(i64, Vec<u8>)> {
     cast.frames
 }
 
-/// A pcap file (microseconds would lose nothing, but nanoseconds are what the frames hold).
+/// A pcap file with times in nanoseconds.
 pub(crate) fn pcap(frames: &[(i64, Vec<u8>)]) -> Vec<u8> {
     let mut out = Vec::new();
     for word in [0xa1b2_3c4d_u32, 0x0004_0002, 0, 0, 262_144, 1] {
