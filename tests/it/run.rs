@@ -86,7 +86,7 @@ pub(crate) fn close(shared: &Shared, shards: &mut [Shard]) -> View {
     let mut counters = Counters::default();
     for shard in shards {
         counters.add(&shard.counters());
-        capture.seen = capture.seen.or(shard.seen());
+        capture.seen = capture.seen.or_else(|| shard.seen());
     }
     capture.counters = counters;
     review(shared, capture)
