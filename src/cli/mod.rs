@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod interfaces;
+pub mod live;
 pub mod replay;
 pub mod report;
 pub mod setup;
@@ -37,6 +38,7 @@ Exit codes: 0 done; 1 with --fail-on, such a finding was made; 2 wrong usage or 
 enum Command {
     Check(check::Args),
     Interfaces(interfaces::Args),
+    Live(live::Args),
     Replay(replay::Args),
     Report(report::ReportArgs),
 }
@@ -53,6 +55,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let result = match &cli.command {
         Command::Check(args) => check::run(args),
         Command::Interfaces(args) => interfaces::run(args),
+        Command::Live(args) => live::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Report(args) => report::run(args).map(ExitCode::from),
     };
@@ -68,9 +71,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     })
 }
 
-/// Exit code of an error: 3 for input that cannot be read, else 2.
+/// Exit code of an error: 3 for input that cannot be read, else 2, also for a wrong filter.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    match error.downcast_ref() {
+    match error.downcast_ref::<SourceError>() {
         None | Some(SourceError::Filter { .. }) => 2,
         Some(SourceError::Damaged { .. } | SourceError::Unreadable { .. }) => 3,
     }

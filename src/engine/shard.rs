@@ -49,14 +49,14 @@ impl Shard {
                 let (key, from_low) = steer::key(segment.src, segment.dst, Transport::Tcp);
                 if let Some(slice) = self.slice(&key) {
                     slice.0.count(raw);
-                    slice.0.segment(key, from_low, &segment, &slice.1);
+                    slice.0.segment(key, from_low, &segment, slice.1);
                 }
             }
             Ok(Packet::Udp(datagram)) => {
                 let (key, from_low) = steer::key(datagram.src, datagram.dst, Transport::Udp);
                 if let Some(slice) = self.slice(&key) {
                     slice.0.count(raw);
-                    slice.0.datagram(key, from_low, &datagram, &slice.1);
+                    slice.0.datagram(key, from_low, &datagram, slice.1);
                 }
             }
             Ok(Packet::Other) => self.outside(raw, 0),

@@ -176,7 +176,7 @@ impl Account {
             let span = self
                 .identities
                 .entry((clip(name), clip(version)))
-                .or_insert(Span::at(seen.at));
+                .or_insert_with(|| Span::at(seen.at));
             span.join(Span::at(seen.at));
         }
         if let Some(text) = &mcp.instructions {
@@ -246,6 +246,9 @@ impl Account {
         // A stateless handshake server gives no session id: the handshake itself is the session.
         let id = match mcp.session {
             Some(id) => id,
+            None if handshake && seen.at.packet == 0 => {
+                seen.flow.id.rotate_left(17) ^ seen.at.time.nanos().cast_unsigned()
+            }
             None if handshake => seen.flow.id.rotate_left(17) ^ seen.at.packet,
             None => return,
         };

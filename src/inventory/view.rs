@@ -205,7 +205,7 @@ fn server(group: &Group) -> Server {
         auth: account.auth,
         scope: Scope::of(key.endpoint.addr),
         approval: None,
-        seen: account.seen.unwrap_or(Span::at(Stamp::default())),
+        seen: account.seen.unwrap_or_else(|| Span::at(Stamp::default())),
         sessions: account.sessions.values().filter(|session| session.established).count() as u64,
         clients: account.peers.keys().copied().collect(),
         messages: account.messages.clone(),

@@ -99,6 +99,8 @@ impl<'a> Around<'a> {
             success: false,
             gives: false,
             relevant: self.marked,
+            request_head: false,
+            response_head: false,
             alias: None,
         }
     }
@@ -166,7 +168,7 @@ impl Reader {
             self.endpoint_event(&text, &around, out);
         } else if !text.is_empty() {
             let left_out = jsonrpc::each(&text, cut, &mut |envelope| {
-                self.envelope(&envelope.view(), &around, out)
+                self.envelope(&envelope.view(), &around, out);
             });
             self.shed = self.shed.saturating_add(left_out as u64);
         }
@@ -199,8 +201,10 @@ impl Reader {
         } else {
             around.revision
         };
+        let mut request_head = false;
         if dir == Direction::ToServer {
             let exchange = self.calls.exchange(around.number);
+            request_head = !std::mem::replace(&mut exchange.asked, true);
             if rpc.kind == RpcKind::Request {
                 exchange.requests = exchange.requests.saturating_add(1);
             }
@@ -224,6 +228,7 @@ impl Reader {
             client: params.client,
             proof,
             relevant: self.mcp || around.marked,
+            request_head,
             ..around.blank()
         };
         around.tell(&mcp, out);
@@ -274,7 +279,7 @@ impl Reader {
             rpc: Some(*rpc),
             call: call.map(|(call, _)| call),
             revision: if rpc.kind == RpcKind::Success {
-                result.revision.or(call.and_then(|(call, _)| call.revision))
+                result.revision.or_else(|| call.and_then(|(call, _)| call.revision))
             } else {
                 None
             },
@@ -300,6 +305,7 @@ impl Reader {
         if std::mem::replace(&mut exchange.told, true) {
             return;
         }
+        let request_head = !std::mem::replace(&mut exchange.asked, true);
         let exchange = *exchange;
         let status = around
             .message
@@ -313,6 +319,7 @@ impl Reader {
         mcp.success = accepted;
         mcp.proof = Proof(if exchange.echo { Proof::ECHO } else { 0 });
         mcp.relevant |= self.mcp;
+        (mcp.request_head, mcp.response_head) = (request_head, true);
         around.tell(&mcp, out);
     }
 

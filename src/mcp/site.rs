@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn credentials() {
-        let cases: [(&[(&str, &str)], &str, Auth); 9] = [
+        type Case = (&'static [(&'static str, &'static str)], &'static str, Auth);
+        let cases: [Case; 9] = [
             (&[], "/mcp", Auth::None),
             (&[("authorization", "Bearer x")], "/mcp", Auth::Bearer),
             (&[("Authorization", "basic x")], "/mcp", Auth::Basic),

@@ -298,15 +298,13 @@ fn now() -> Instant {
 mod tests {
     use super::*;
 
-    use std::sync::mpsc;
-
     use crate::store::fixture;
 
     /// A sink that does what its script says, then takes everything; it tells each batch's length.
     struct Scripted {
         script: std::vec::IntoIter<Result<(), SinkError>>,
-        told: mpsc::Sender<usize>,
-        gate: Option<mpsc::Receiver<()>>,
+        told: Sender<usize>,
+        gate: Option<Receiver<()>>,
     }
 
     impl Sink for Scripted {
@@ -342,11 +340,8 @@ mod tests {
         fixture::events(&fixture::view()).remove(0)
     }
 
-    fn sink(
-        script: Vec<Result<(), SinkError>>,
-        gate: Option<mpsc::Receiver<()>>,
-    ) -> (Box<Scripted>, mpsc::Receiver<usize>) {
-        let (told, hear) = mpsc::channel();
+    fn sink(script: Vec<Result<(), SinkError>>, gate: Option<Receiver<()>>) -> (Box<Scripted>, Receiver<usize>) {
+        let (told, hear) = channel();
         (
             Box::new(Scripted {
                 script: script.into_iter(),
@@ -390,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_sheds_and_counts_when_live() {
-        let (open, gate) = mpsc::channel();
+        let (open, gate) = channel();
         let (sink, _hear) = sink(Vec::new(), Some(gate));
         let runner = Runner::start(sink, config(), Pressure::Shed).unwrap();
         (0..100).for_each(|_| runner.send(event()));
@@ -466,7 +461,7 @@ mod tests {
 
     #[test]
     fn a_sink_that_hangs_does_not_hold_up_closing() {
-        let (open, gate) = mpsc::channel();
+        let (open, gate) = channel();
         let (sink, _hear) = sink(Vec::new(), Some(gate));
         let runner = Runner::start(
             sink,

@@ -91,7 +91,7 @@ pub(crate) fn tool(name: &str, digest: u8) -> Tool {
 
 /// Some evidence: no report shows it but through a finding.
 fn mark() -> Mark {
-    let end = Endpoint::new(std::net::IpAddr::from([10, 0, 0, 5]), 8000);
+    let end = Endpoint::new(IpAddr::from([10, 0, 0, 5]), 8000);
     let flow = FiveTuple {
         transport: Transport::Tcp,
         client: end,

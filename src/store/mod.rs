@@ -153,7 +153,7 @@ pub enum Value {
     /// Texts in an order that means something.
     List(Vec<String>),
     /// Texts or numbers by name.
-    Map(BTreeMap<String, Value>),
+    Map(BTreeMap<String, Self>),
 }
 
 impl Value {

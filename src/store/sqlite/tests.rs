@@ -426,7 +426,7 @@ fn size_is_held_mildest_first() {
     let mut writer = Writer::open(&folder.path().join("a.db"), "run").unwrap();
     let weather = server("aa", "10.0.0.5:8000");
     let make = |nth: usize| {
-        let severity = if nth % 2 == 0 {
+        let severity = if nth.is_multiple_of(2) {
             Severity::Info
         } else {
             Severity::Critical
