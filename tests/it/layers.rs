@@ -116,6 +116,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("thiserror", &["model", "packet", "sink", "source", "store"]),
     ("time", &["cli", "policy", "sink", "source", "store"]),
     ("tls_parser", &["proto"]),
+    // The command `live` waits for signals.
     ("tokio", &["cli", "engine", "sink"]),
     ("toml", &["config", "detect", "model", "policy"]),
     ("unicode_width", &["report"]),
@@ -155,6 +156,20 @@ const PURE_BUT: &[(&str, &str, &str)] = &[(
 )];
 
 const LINES_MAX: usize = 500;
+
+/// Words of code that is not finished, or of tests that do not run.
+const UNFINISHED: [&str; 3] = [
+    concat!("to", "do!"),
+    concat!("unimplemented", "!("),
+    concat!("#[ign", "ore"),
+];
+
+/// Files that may have one, and why.
+const UNFINISHED_BUT: &[(&str, &str, &str)] = &[(
+    "tests/live.rs",
+    UNFINISHED[2],
+    "no test: the process that the tests start in another network namespace",
+)];
 
 /// A file of `src/` without its tests and comments.
 struct File {
@@ -311,12 +326,14 @@ fn crates_stay_where_they_belong() {
         .collect();
     let listed: BTreeSet<String> = CRATES.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(declared, listed, "CRATES lists every dependency");
+    let mut wrong = Vec::new();
     for file in shipped() {
-        for (name, folders) in CRATES {
-            let holds = folders.contains(&&*file.folder);
-            assert!(holds || !uses(&file.code, name), "{} uses {name}", file.name);
-        }
+        let strays = CRATES
+            .iter()
+            .filter(|(name, folders)| !folders.contains(&&*file.folder) && uses(&file.code, name));
+        wrong.extend(strays.map(|(name, _)| format!("{} uses {name}", file.name)));
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
@@ -353,12 +370,11 @@ fn files_are_short_and_finished() {
             let lines = text.lines().count();
             assert!(lines <= LINES_MAX, "{} has {lines} lines", path.display());
             assert!(text.starts_with("//!"), "{} has no head comment", path.display());
-            for word in [
-                concat!("to", "do!"),
-                concat!("unimplemented", "!("),
-                concat!("#[ign", "ore"),
-            ] {
-                assert!(!text.contains(word), "{} has {word}", path.display());
+            for word in UNFINISHED.iter().filter(|word| text.contains(**word)) {
+                let excused = UNFINISHED_BUT
+                    .iter()
+                    .any(|(name, what, _)| path == run::folder(name) && what == word);
+                assert!(excused, "{} has {word}", path.display());
             }
         }
     }
