@@ -32,9 +32,12 @@ bench: deps ## Measure every stage and the whole pipeline (SHADOWTAP_BENCH_CAPTU
 
 fuzz: fuzz-build ## Fuzz every parser for FUZZ_SECONDS each (default 60)
 	@for target in $$(RUSTC_BOOTSTRAP=1 $(CARGO) fuzz list --fuzz-dir tests/fuzz); do \
+	  case $$target in capture | shard) seeds=pcaps ;; signatures) seeds=signatures ;; *) seeds= ;; esac; \
 	  echo "== $$target, $(FUZZ_SECONDS) s"; \
-	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz $(FUZZ_FLAGS) $$target -- \
-	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 || exit 1; \
+	  mkdir -p tests/fuzz/corpus/$$target; \
+	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz $(FUZZ_FLAGS) $$target \
+	    tests/fuzz/corpus/$$target $$seeds -- -dict=tests/fuzz/words.dict -max_total_time=$(FUZZ_SECONDS) \
+	    -timeout=10 -rss_limit_mb=4096 || exit 1; \
 	done
 
 # libFuzzer is C++ and wants instrumented code, for which a stable compiler needs RUSTC_BOOTSTRAP.
