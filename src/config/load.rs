@@ -196,7 +196,10 @@ mod tests {
                 b"\n[policy]\n\npth = 'x'",
                 "c.toml:4: unknown key `pth`; did you mean `path`?",
             ),
-            (b"[x]", "c.toml:1: unknown key `x`; known here: policy, privacy"),
+            (
+                b"[x]",
+                "c.toml:1: unknown key `x`; known here: capture, engine, flow, inventory, policy, privacy, reassembly, signatures, store",
+            ),
             (
                 b"[policy]\npath = 1",
                 "c.toml:2: invalid type: integer `1`, expected path string; put the value in quotes",

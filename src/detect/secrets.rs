@@ -69,6 +69,7 @@ struct Report<'r, 'a> {
     mcp: &'r Mcp<'a>,
     site: SiteKey,
     tool: Option<String>,
+    dir: Direction,
     /// Findings of other observations lie before this index.
     start: usize,
     out: &'r mut Findings,
@@ -103,26 +104,26 @@ impl Detector for SecretScan {
             mcp,
             site,
             tool,
+            dir: mcp.dir,
             start,
             out,
         };
         if let Some(rpc) = &mcp.rpc {
             report.bodies(rpc);
         }
-        let transaction = mcp.transaction;
-        match mcp.dir {
-            Direction::ToServer => {
-                if let Some(request) = transaction.and_then(|it| it.request.as_ref()) {
-                    report.headers(&request.headers);
-                    report.authorization(&request.headers);
-                    report.target(request);
-                }
-            }
-            Direction::ToClient => {
-                if let Some(response) = transaction.and_then(|it| it.response.as_ref()) {
-                    report.headers(&response.headers);
-                }
-            }
+        // Heads belong to the exchange, whichever tool it is about, and are looked at once.
+        let Some(transaction) = mcp.transaction else { return };
+        if let Some(request) = transaction.request.as_ref().filter(|_| mcp.request_head) {
+            report.dir = Direction::ToServer;
+            report.headers(&request.headers);
+            report.tool = None;
+            report.authorization(&request.headers);
+            report.target(request);
+        }
+        if let Some(response) = transaction.response.as_ref().filter(|_| mcp.response_head) {
+            report.dir = Direction::ToClient;
+            report.tool = None;
+            report.headers(&response.headers);
         }
     }
 }
@@ -278,8 +279,8 @@ impl Report<'_, '_> {
                 rule: rule.id.clone(),
                 site: Some(self.site.clone()),
                 client: Some(tuple.client.addr),
-                tool: self.tool.clone(),
-                direction: Some(self.mcp.dir),
+                tool: self.tool.clone().filter(|_| mirrors_body(&place)),
+                direction: Some(self.dir),
                 place: Some(place),
                 subject: None,
             },
@@ -297,6 +298,12 @@ impl Report<'_, '_> {
             detail: std::collections::BTreeMap::new(),
         });
     }
+}
+
+/// Whether a place belongs to the call: a body, or a header that mirrors an argument.
+fn mirrors_body(place: &str) -> bool {
+    let header = place.strip_prefix("header ");
+    header.is_none_or(|name| name.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("mcp-")))
 }
 
 /// The server, owned. A path that still holds a secret loses it here at the latest.

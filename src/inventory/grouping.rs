@@ -37,7 +37,10 @@ pub(super) fn group(accounts: Vec<(SiteKey, Account)>) -> Vec<Group> {
         if account.proof == 0 && account.echoed == 0 && account.aliases.is_empty() {
             continue;
         }
-        match groups.iter().position(|group| group.takes(&key, &account)) {
+        // Behind a lost head there may be another page of the same tools.
+        let only = key.path.is_none() && groups.len() == 1 && groups.iter().all(|group| same_name(group, &account));
+        let taken = groups.iter().position(|group| group.takes(&key, &account));
+        match taken.or_else(|| only.then_some(0)) {
             Some(at) => groups[at].absorb(key, account),
             None => groups.push(Group::new(key, account)),
         }
@@ -128,13 +131,6 @@ fn proves(account: &Account) -> bool {
 /// Whether nothing in two accounts says that they are two servers: a common name or one without a name, and common
 /// tools or one without tools.
 fn agree(one: &Account, two: &Account) -> bool {
-    let names = |account: &Account| {
-        account
-            .identities
-            .keys()
-            .map(|(name, _)| name.clone())
-            .collect::<BTreeSet<_>>()
-    };
     let tools = |account: &Account| {
         account
             .tools
@@ -142,8 +138,18 @@ fn agree(one: &Account, two: &Account) -> bool {
             .map(|(name, _)| name.clone())
             .collect::<BTreeSet<_>>()
     };
-    let meet = |one: BTreeSet<String>, two: BTreeSet<String>| {
-        one.is_empty() || two.is_empty() || one.intersection(&two).next().is_some()
-    };
-    meet(names(one), names(two)) && meet(tools(one), tools(two))
+    meet(&names(one), &names(two)) && meet(&tools(one), &tools(two))
+}
+
+/// Whether an account bears the name of a group, or either has none.
+fn same_name(group: &Group, account: &Account) -> bool {
+    meet(&names(&group.account), &names(account))
+}
+
+fn names(account: &Account) -> BTreeSet<String> {
+    account.identities.keys().map(|(name, _)| name.clone()).collect()
+}
+
+fn meet(one: &BTreeSet<String>, two: &BTreeSet<String>) -> bool {
+    one.is_empty() || two.is_empty() || !one.is_disjoint(two)
 }

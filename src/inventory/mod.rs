@@ -21,6 +21,7 @@ use crate::inventory::tally::{LookupKey, Tally, join_lookup, merge_finding};
 use crate::model::finding::{Finding, FindingKey, SiteKey};
 use crate::model::observation::Proof;
 use crate::model::server::Lookup;
+use crate::model::stamp::Timestamp;
 
 /// Shared records, keyed; every merge commutes.
 #[derive(Debug, Default)]
@@ -73,6 +74,15 @@ impl Inventory {
         tally.restart();
     }
 
+    /// Forgets what was not seen since: for a sensor that runs for weeks. Of what goes on, the parts that did not.
+    pub fn forget(&self, before: Timestamp) {
+        self.accounts.retain(|_, account| account.forget(before));
+        self.findings.retain(|_, finding| finding.seen.last.time >= before);
+        self.lookups.retain(|_, lookup| lookup.seen.last.time >= before);
+        // A text that only this table holds belongs to no tool any more.
+        self.texts.retain(|_, text| Arc::strong_count(text) > 1);
+    }
+
     /// Takes out of a partial account what its slice may no longer add.
     fn admit(&self, key: &SiteKey, account: &mut Account, admission: &mut Admission) {
         fn keep<K: Ord + std::hash::Hash, V>(
@@ -123,3 +133,6 @@ impl Inventory {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,9 @@ pub struct Exchange {
     pub client: bool,
     /// The request echoed what only a server gives.
     pub echo: bool,
-    /// The response head was told already.
+    /// The request head was shown already.
+    pub asked: bool,
+    /// The response head was shown already.
     pub told: bool,
 }
 

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::mcp::escape::unescape;
 use crate::mcp::scan;
 use crate::model::mcp::{JsonRpc, RpcKind};
 
@@ -163,12 +164,16 @@ fn name(key: &str) -> Option<(Name, bool)> {
     if let Some((_, name)) = NAMES.iter().find(|(known, _)| *known == key) {
         return Some((*name, false));
     }
-    // Longer than "jsonrpc" with every letter escaped: no spelling of a member.
+    // Longer than "jsonrpc" with every letter escaped: no spelling of a member. Plain ASCII only folds its case.
     if key.len() > 42 {
         return None;
     }
+    if key.is_ascii() && !key.contains('\\') {
+        let folded = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(key));
+        return folded.map(|(_, name)| (*name, true));
+    }
     // Go's decoder folds case and two Unicode letters (CVE-2026-27896); escapes are legal JSON anywhere.
-    let plain = scan::unescape(key);
+    let plain = unescape(key);
     let folded = plain.to_lowercase().replace('\u{17f}', "s");
     NAMES
         .iter()

@@ -16,6 +16,7 @@
 )]
 
 pub mod calls;
+pub mod escape;
 pub mod jsonrpc;
 pub mod method;
 mod proof;

@@ -99,6 +99,8 @@ impl<'a> Around<'a> {
             success: false,
             gives: false,
             relevant: self.marked,
+            request_head: false,
+            response_head: false,
             alias: None,
         }
     }
@@ -199,8 +201,10 @@ impl Reader {
         } else {
             around.revision
         };
+        let mut request_head = false;
         if dir == Direction::ToServer {
             let exchange = self.calls.exchange(around.number);
+            request_head = !std::mem::replace(&mut exchange.asked, true);
             if rpc.kind == RpcKind::Request {
                 exchange.requests = exchange.requests.saturating_add(1);
             }
@@ -224,6 +228,7 @@ impl Reader {
             client: params.client,
             proof,
             relevant: self.mcp || around.marked,
+            request_head,
             ..around.blank()
         };
         around.tell(&mcp, out);
@@ -300,6 +305,7 @@ impl Reader {
         if std::mem::replace(&mut exchange.told, true) {
             return;
         }
+        let request_head = !std::mem::replace(&mut exchange.asked, true);
         let exchange = *exchange;
         let status = around
             .message
@@ -313,6 +319,7 @@ impl Reader {
         mcp.success = accepted;
         mcp.proof = Proof(if exchange.echo { Proof::ECHO } else { 0 });
         mcp.relevant |= self.mcp;
+        (mcp.request_head, mcp.response_head) = (request_head, true);
         around.tell(&mcp, out);
     }
 

@@ -178,12 +178,10 @@ mod tests {
         assert!(template(&"/é".repeat(1000)).len() <= NAME_MAX_BYTES);
     }
 
-    /// Header fields, target, and the credential that they show.
-    type Shown<'a> = (&'a [(&'a str, &'a str)], &'a str, Auth);
-
     #[test]
     fn credentials() {
-        let cases: [Shown<'_>; 9] = [
+        type Case = (&'static [(&'static str, &'static str)], &'static str, Auth);
+        let cases: [Case; 9] = [
             (&[], "/mcp", Auth::None),
             (&[("authorization", "Bearer x")], "/mcp", Auth::Bearer),
             (&[("Authorization", "basic x")], "/mcp", Auth::Basic),

@@ -196,13 +196,32 @@ const FIELDS: [&str; 23] = [
     "www-authenticate",
 ];
 
-/// Index of a known field by (length, first byte), then by comparison; `None` for any other name.
+/// Index of a known field; `None` for any other name. Decided by length first: most names end there.
 fn known(name: &[u8]) -> Option<usize> {
-    let first = name.first()?.to_ascii_lowercase();
-    FIELDS.iter().position(|field| {
-        let field = field.as_bytes();
-        field.len() == name.len() && field.first() == Some(&first) && field.eq_ignore_ascii_case(name)
-    })
+    let candidates: &[Field] = match name.len() {
+        4 => &[Field::Host],
+        6 => &[Field::Accept, Field::Cookie, Field::Origin],
+        7 => &[Field::Upgrade],
+        8 => &[Field::Location, Field::McpName],
+        10 => &[Field::Connection, Field::McpMethod, Field::UserAgent],
+        12 => &[Field::ContentType],
+        13 => &[Field::Authorization, Field::LastEventId],
+        14 => &[Field::ContentLength, Field::McpSessionId],
+        16 => &[Field::ContentEncoding, Field::WwwAuthenticate],
+        17 => &[Field::TransferEncoding],
+        19 => &[Field::ProxyAuthorization],
+        20 => &[Field::McpProtocolVersion],
+        22 => &[Field::SecWebSocketProtocol],
+        24 => &[Field::SecWebSocketExtensions],
+        27 => &[Field::AcAllowOrigin],
+        _ => return None,
+    };
+    let at = candidates.iter().find(|field| {
+        FIELDS
+            .get(**field as usize)
+            .is_some_and(|known| known.as_bytes().eq_ignore_ascii_case(name))
+    })?;
+    Some(*at as usize)
 }
 
 /// Header fields in order: one copy of their text, recycled with the transaction.
@@ -323,6 +342,9 @@ mod tests {
         assert_eq!(FIELDS[Field::WwwAuthenticate as usize], "www-authenticate");
         assert_eq!(FIELDS[Field::McpMethod as usize], "mcp-method");
         assert!(FIELDS.is_sorted());
+        for (index, name) in FIELDS.iter().enumerate() {
+            assert_eq!(known(name.to_ascii_uppercase().as_bytes()), Some(index), "{name}");
+        }
     }
 
     #[test]

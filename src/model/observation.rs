@@ -172,6 +172,10 @@ pub struct Mcp<'a> {
     pub gives: bool,
     /// Something of this flow looks like MCP: the message is worth a detector's time.
     pub relevant: bool,
+    /// The request head of `transaction` is shown for the first time.
+    pub request_head: bool,
+    /// The response head of `transaction` is shown for the first time.
+    pub response_head: bool,
     /// An `endpoint` event announced this path for POSTs (2024-11-05).
     pub alias: Option<&'a str>,
 }

@@ -75,7 +75,8 @@ impl<'u> Up<'u> {
         }
     }
 
-    /// What the stream above said, if the layer handed it anything: a bypass there bypasses the flow.
+    /// What the stream above said, if the layer handed it anything. A layer that has nothing left to say itself passes
+    /// it on, and a bypass there bypasses the flow.
     pub fn step(&self) -> Step {
         self.step
     }

@@ -44,6 +44,8 @@ pub struct Stream {
 }
 
 enum State {
+    /// Given up: a layer below may still have to say something of its own.
+    Given(Why),
     Known(Box<dyn Layer>),
     /// The first bytes that were sent are still to come, or are held here.
     Start(Backlog),
@@ -106,16 +108,16 @@ impl Stream {
             State::Known(layer) => {
                 let mut up = Up::new(env, listener, &mut self.above);
                 let step = layer.push(chunk, &mut up);
-                let inner = up.step();
-                self.settle(if step == Step::Continue { inner } else { step })
+                self.settle(step)
             }
+            State::Given(why) => Step::Bypass(*why),
             State::Midway(tries) => {
                 let Data::Bytes(bytes) = chunk.data else {
                     return Step::Continue;
                 };
                 *tries = tries.saturating_add(1);
                 if *tries > IDENTIFY_MAX_TRIES {
-                    return Step::Bypass(Why::Desync);
+                    return self.settle(Step::Bypass(Why::Desync));
                 }
                 let mut prefix = Prefix {
                     bytes: [&[], &[]],
@@ -174,9 +176,7 @@ impl Stream {
                 let pieces = std::mem::take(&mut backlog.pieces);
                 self.begin(row, server, &pieces, Some(chunk), env, listener)
             }
-            Verdict::No => Step::Bypass(Why::Unknown),
-            Verdict::Unsure if seen >= IDENTIFY_MAX_BYTES => Step::Bypass(Why::Unknown),
-            Verdict::Unsure => {
+            Verdict::Unsure if seen < IDENTIFY_MAX_BYTES => {
                 if mine.is_empty() {
                     mine.extend_from_slice(bytes);
                 }
@@ -188,6 +188,7 @@ impl Stream {
                 });
                 Step::Continue
             }
+            Verdict::No | Verdict::Unsure => self.settle(Step::Bypass(Why::Unknown)),
         }
     }
 
@@ -226,14 +227,21 @@ impl Stream {
         Step::Continue
     }
 
-    /// Out of step means unknown again.
+    /// Out of step means unknown again; a stream that was given up stays so.
     fn settle(&mut self, step: Step) -> Step {
-        if step == Step::Desync {
-            self.state = State::Midway(0);
-            self.above = None;
-            return Step::Continue;
+        match step {
+            Step::Continue => Step::Continue,
+            Step::Desync => {
+                self.state = State::Midway(0);
+                self.above = None;
+                Step::Continue
+            }
+            Step::Bypass(why) => {
+                self.state = State::Given(why);
+                self.above = None;
+                step
+            }
         }
-        step
     }
 }
 

@@ -1,3 +1,5 @@
+//! Tests of the detector: what is found, where, and how it is shown.
+
 use super::*;
 use crate::detect::signature::generate;
 use crate::model::flow::FlowInfo;
@@ -69,6 +71,8 @@ fn run(dir: Direction, json: Option<&str>, target: &str, fields: &[(&str, &str)]
         success: false,
         gives: false,
         relevant: true,
+        request_head: dir == Direction::ToServer,
+        response_head: dir == Direction::ToClient,
         alias: None,
     };
     let flow = FlowInfo {

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::mcp::walk::unicode_escape;
+use crate::mcp::escape::unicode_escape;
 
 /// Text to search in.
 #[derive(Debug)]

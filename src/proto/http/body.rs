@@ -4,7 +4,7 @@
 //! begin like JSON-RPC is only searched for its name, never kept. Knows nothing of chunks, frames or transactions.
 
 use super::Limits;
-use super::content::{Coding, JSONRPC, Kind, Peek, peek};
+use super::content::{Coding, ESCAPED, JSONRPC, Kind, Peek, peek};
 use super::inflate::{Inflate, Inflated};
 use super::sse::Sse;
 use crate::model::message::Body;
@@ -49,6 +49,8 @@ pub(super) struct Reader {
     candidate: bool,
     /// Whether JSON-RPC was met in this body.
     rpc: bool,
+    /// Whether it is collected for its first key alone: its end decides.
+    doubt: bool,
     torn: bool,
     head_at: Stamp,
     at: Option<Stamp>,
@@ -81,6 +83,7 @@ impl Reader {
             state: State::Said,
             candidate: false,
             rpc: false,
+            doubt: false,
             torn: false,
             head_at: Stamp::default(),
             at: None,
@@ -94,6 +97,7 @@ impl Reader {
     pub(super) fn open(&mut self, plan: Plan) {
         (self.candidate, self.rpc, self.head_at, self.at) = (plan.candidate, false, plan.at, None);
         self.torn = plan.torn;
+        self.doubt = false;
         self.state = match plan.kind {
             Kind::Events => {
                 let max_bytes = self.limits.message_max_bytes;
@@ -162,7 +166,9 @@ impl Reader {
         }
         match self.state {
             State::Collect { skipped: 0 } if !self.buffer.is_empty() && !self.torn => {
-                self.say(Body::Whole(&self.buffer), say);
+                let buffer = std::mem::take(&mut self.buffer);
+                self.say_whole(&buffer, say);
+                self.buffer = buffer;
             }
             _ => return self.cut(0, say),
         }
@@ -281,8 +287,12 @@ impl Reader {
             Peek::Short if !last => return State::Peek,
             Peek::Rpc => self.rpc = true,
             Peek::Json | Peek::Short => self.rpc = JSONRPC.find(seen).is_some(),
+            Peek::Maybe => {
+                self.rpc = JSONRPC.find(seen).is_some();
+                self.doubt = !self.rpc && !self.candidate;
+            }
         }
-        if self.rpc || self.candidate {
+        if self.rpc || self.candidate || self.doubt {
             State::Collect { skipped: 0 }
         } else {
             State::Hunt {
@@ -294,7 +304,7 @@ impl Reader {
     fn collect(&mut self, bytes: &[u8], left: Option<u64>, say: &mut Say<'_>) {
         let whole = left == Some(0) && self.buffer.is_empty() && self.state == (State::Collect { skipped: 0 });
         if whole && !self.torn && bytes.len() <= self.limits.message_max_bytes {
-            self.say(Body::Whole(bytes), say);
+            self.say_whole(bytes, say);
             return self.close();
         }
         self.buffer.extend_from_slice(bytes);
@@ -311,6 +321,17 @@ impl Reader {
         } else if left == Some(0) {
             self.finish(say);
         }
+    }
+
+    /// A whole body. One that was collected for its first key alone must name JSON-RPC somewhere, or hide a name.
+    fn say_whole(&mut self, bytes: &[u8], say: &mut Say<'_>) {
+        if self.doubt {
+            self.rpc = JSONRPC.find(bytes).is_some();
+            if !self.rpc && ESCAPED.find(bytes).is_none() {
+                return self.say(Body::Absent, say);
+            }
+        }
+        self.say(Body::Whole(bytes), say);
     }
 
     fn say(&self, body: Body<'_>, say: &mut Say<'_>) {

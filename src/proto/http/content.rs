@@ -14,11 +14,16 @@ pub(crate) use super::inflate::Coding;
 
 /// Bytes of JSON within which its first key must show itself.
 pub(super) const PEEK_MAX_BYTES: usize = 256;
-/// Keys of a JSON-RPC object (JSON-RPC 2.0, sections 4 and 5).
-const KEYS: [&[u8]; 6] = [b"jsonrpc", b"id", b"method", b"params", b"result", b"error"];
+/// The key that only JSON-RPC has.
+const VERSION_KEY: &[u8] = b"jsonrpc";
+/// Its other keys (JSON-RPC 2.0, sections 4 and 5), which much other JSON has, too.
+const KEYS: [&[u8]; 5] = [b"id", b"method", b"params", b"result", b"error"];
 
 /// Finds JSON-RPC whose first key is something else.
-pub(super) static JSONRPC: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"jsonrpc"));
+pub(super) static JSONRPC: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(VERSION_KEY));
+
+/// Finds a string that begins with an escape, which may hide that name.
+pub(super) static ESCAPED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"\\u"));
 
 /// What a body may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +104,9 @@ pub(super) enum Peek {
     Json,
     /// No JSON object or array.
     NotJson,
-    /// JSON whose first key is one of JSON-RPC.
+    /// JSON whose first key JSON-RPC has, and other JSON, too.
+    Maybe,
+    /// JSON whose first key is JSON-RPC's alone.
     Rpc,
     /// Too short to tell.
     Short,
@@ -136,8 +143,9 @@ pub(super) fn peek(body: &[u8]) -> Peek {
     match memchr::memchr2(b'"', b'\\', key).map(|at| key.split_at(at)) {
         None => over,
         // An escape in a key hides it: nobody writes one without a reason.
-        Some((_, [b'\\', ..])) => Peek::Rpc,
-        Some((key, _)) if KEYS.iter().any(|known| known.eq_ignore_ascii_case(key)) => Peek::Rpc,
+        Some((_, [b'\\', ..])) => Peek::Maybe,
+        Some((key, _)) if VERSION_KEY.eq_ignore_ascii_case(key) => Peek::Rpc,
+        Some((key, _)) if KEYS.iter().any(|known| known.eq_ignore_ascii_case(key)) => Peek::Maybe,
         Some(_) => Peek::Json,
     }
 }
@@ -190,9 +198,9 @@ mod tests {
     fn first_keys() {
         for (body, expect) in [
             ("{\"jsonrpc\":\"2.0\"}", Peek::Rpc),
-            (" \r\n[ {\t\"ID\":1}]", Peek::Rpc),
-            ("\u{feff}{\"method\":", Peek::Rpc),
-            ("{\"\\u006a", Peek::Rpc),
+            (" \r\n[ {\t\"ID\":1}]", Peek::Maybe),
+            ("\u{feff}{\"method\":", Peek::Maybe),
+            ("{\"\\u006a", Peek::Maybe),
             ("{\"name\":1}", Peek::Json),
             ("{}", Peek::Json),
             ("[]", Peek::Json),

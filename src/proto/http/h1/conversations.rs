@@ -5,6 +5,7 @@
 use super::PROTOCOL;
 use super::talk::{env, listen, run};
 use crate::model::chunk::Data;
+use crate::model::flow::Why;
 use crate::model::net::Direction::{self, ToClient, ToServer};
 use crate::stream::layer::Step;
 
@@ -117,10 +118,13 @@ fn messages_and_their_heads() {
             (C, "GET / HTTP/1.0\r\n\r\n"),
             (S, "HTTP/1.0 200 OK\r\n\r\n"),
             (S, "{\"id\""),
-            (S, ":1}"),
+            (S, ":1,\"jsonrpc\":\"2.0\"}"),
             (S, "END"),
         ],
-        &["> Get / 0 | http | absent", "< Get / 200 | http | whole {\"id\":1}"],
+        &[
+            "> Get / 0 | http | absent",
+            "< Get / 200 | http | whole {\"id\":1,\"jsonrpc\":\"2.0\"}",
+        ],
         Step::Continue,
     );
     check(
@@ -128,14 +132,17 @@ fn messages_and_their_heads() {
         &[
             (
                 C,
-                "POST /t HTTP/1.1\r\nContent-Type: text/plain\r\nContent-Length: 8\r\n\r\n{\"ID\":1}",
+                "POST /t HTTP/1.1\r\nContent-Type: text/plain\r\nContent-Length: 20\r\n\r\n{\"ID\":1,\"jsonrpc\":2}",
             ),
             (
                 S,
                 "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/plain\r\n\r\nhello",
             ),
         ],
-        &["> Post /t 0 | http | whole {\"ID\":1}", "< Post /t 200 | http | absent"],
+        &[
+            "> Post /t 0 | http | whole {\"ID\":1,\"jsonrpc\":2}",
+            "< Post /t 200 | http | absent",
+        ],
         Step::Continue,
     );
 }
@@ -342,7 +349,7 @@ fn other_protocols_are_uncovered() {
             (S, "END"),
         ],
         &["> Get /ws 0 | http | absent", "< Get /ws 101 | http | absent"],
-        Step::Continue,
+        Step::Bypass(Why::Unknown),
     );
     check(
         "ignored",
@@ -370,7 +377,7 @@ fn other_protocols_are_uncovered() {
             "> Connect h:443 0 | http | absent",
             "< Connect h:443 200 | http | absent",
         ],
-        Step::Continue,
+        Step::Bypass(Why::Unknown),
     );
     check(
         "CONNECT refused",
@@ -386,7 +393,7 @@ fn other_protocols_are_uncovered() {
             "> Connect h:444 0 | http | absent",
             "< Connect h:444 200 | http | absent",
         ],
-        Step::Continue,
+        Step::Bypass(Why::Unknown),
     );
 }
 
@@ -403,4 +410,25 @@ fn messages_are_stamped_with_their_first_byte() {
     let chunks = chunks.map(|(dir, text)| (dir, Data::Bytes(text.as_bytes())));
     let (told, _) = listen(&mut *(PROTOCOL.open)(&env()), &chunks);
     assert_eq!(told.iter().map(|told| told.packet).collect::<Vec<_>>(), [1, 4]);
+}
+
+/// Java's client offers HTTP/2 on the first request of every cleartext connection, whatever its method.
+#[test]
+fn an_offer_on_a_request_with_a_body_changes_nothing() {
+    let head = "POST /mcp HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n";
+    let post = format!(
+        "{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{RPC}",
+        RPC.len()
+    );
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{RPC}",
+        RPC.len()
+    );
+    let told = |kind: &str, status: u16| format!("{kind} Post /mcp {status} | http | whole {RPC}");
+    check(
+        "offered twice",
+        &[(C, &post), (S, &answer), (C, &post), (S, &answer)],
+        &[&told(">", 0), &told("<", 200), &told(">", 0), &told("<", 200)],
+        Step::Continue,
+    );
 }

@@ -129,7 +129,7 @@ impl Script {
         if kind.contains("html") || (zip && !candidate) {
             return "absent".into();
         }
-        let rpc = text.contains("jsonrpc") || text.contains("\"id\"");
+        let rpc = text.contains("jsonrpc");
         self.rpc |= rpc;
         if rpc || candidate {
             format!("whole {text}")

@@ -101,7 +101,8 @@ impl Layer for Http1 {
             Data::End => self.end(chunk, up),
         };
         if in_step {
-            return up.step();
+            // What is in the tunnel may be of no interest; the answer that opened it still is.
+            return if self.is_left() { up.step() } else { Step::Continue };
         }
         self.cut(Direction::ToServer, 0, up);
         self.cut(Direction::ToClient, 0, up);
@@ -118,6 +119,12 @@ impl Http1 {
             transactions: Transactions::default(),
             rpc: false,
         }
+    }
+
+    /// Whether neither direction has HTTP to come.
+    const fn is_left(&self) -> bool {
+        matches!(self.requests.state, State::Tunnel | State::Ended)
+            && matches!(self.responses.state, State::Tunnel | State::Ended)
     }
 
     fn side(&mut self, dir: Direction) -> &mut Side {
