@@ -32,7 +32,7 @@ bench: deps ## Measure every stage and the whole pipeline (SHADOWTAP_BENCH_CAPTU
 
 fuzz: fuzz-build ## Fuzz every parser for FUZZ_SECONDS each (default 60)
 	@for target in $$(RUSTC_BOOTSTRAP=1 $(CARGO) fuzz list --fuzz-dir tests/fuzz); do \
-	  case $$target in capture | shard) seeds=pcaps ;; signatures) seeds=signatures ;; *) seeds= ;; esac; \
+	  case $$target in capture | shard) seeds=pcaps ;; *) seeds= ;; esac; \
 	  echo "== $$target, $(FUZZ_SECONDS) s"; \
 	  mkdir -p tests/fuzz/corpus/$$target; \
 	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz $(FUZZ_FLAGS) $$target \
