@@ -55,6 +55,7 @@ fn tight(eager: bool) -> Settings {
         max_tools: SLICES,
         tool_text_max_bytes: SLICES * 100,
         max_findings: SLICES,
+        ..InventoryConfig::default()
     };
     settings
 }
@@ -252,6 +253,8 @@ impl Said {
             success: !bit(0),
             gives: bit(1),
             relevant: true,
+            request_head: false,
+            response_head: false,
             alias: (bit(2) && bit(3) && bit(4)).then_some("/messages"),
         };
         let observation = Observation {

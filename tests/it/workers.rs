@@ -25,6 +25,7 @@ fn tight() -> Settings {
         max_tools: SLICES,
         tool_text_max_bytes: SLICES * 100,
         max_findings: SLICES,
+        ..InventoryConfig::default()
     };
     settings
 }
