@@ -1,7 +1,7 @@
 //! Live capture: a thread per interface, a thread per shard, bounded queues of batches between them.
 //!
-//! Capture never waits for anybody. A batch that finds its shard's queue full is dropped and its packets are counted; an
-//! empty one comes back over a second channel. Whoever started it hears of counters and failures over a channel and keeps
+//! Capture waits for nobody longer than the kernel's ring can bear. A batch that finds its shard's queue full for longer
+//! is dropped and its packets are counted; an empty one comes back over a second channel. Whoever started it hears of counters and failures over a channel and keeps
 //! no lock. With one shard nothing is decoded here; with more, the headers are, to find the shard of a flow, so that the
 //! two halves of a flow on two taps meet. It knows no signals, no store and no report: those are the edge's.
 
@@ -31,6 +31,9 @@ pub struct Config {
     pub batch_max_bytes: usize,
     /// Batches that wait for one worker; what comes on top is dropped and counted.
     pub queue_max_batches: usize,
+    /// How long a capture thread leaves packets in the kernel's ring when a worker's queue is full, in milliseconds: the
+    /// ring is the larger buffer. After that the batch is dropped, and nobody waits for this worker until it takes one.
+    pub queue_wait_ms: u32,
     /// Packet time after which a batch that is not full goes, in milliseconds.
     pub flush_ms: u64,
     /// How long stopping waits for the workers, and again for the store, in milliseconds.
@@ -42,6 +45,7 @@ impl Default for Config {
         Self {
             batch_max_bytes: 256 << 10,
             queue_max_batches: 16,
+            queue_wait_ms: 20,
             flush_ms: 100,
             shutdown_grace_ms: 5_000,
         }

@@ -116,7 +116,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("thiserror", &["model", "packet", "sink", "source", "store"]),
     ("time", &["cli", "policy", "sink", "source", "store"]),
     ("tls_parser", &["proto"]),
-    ("tokio", &["engine", "sink"]),
+    ("tokio", &["cli", "engine", "sink"]),
     ("toml", &["config", "detect", "model", "policy"]),
     ("unicode_width", &["report"]),
     ("zstd", &["proto", "source"]),

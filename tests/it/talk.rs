@@ -263,10 +263,10 @@ impl Cast {
             Act::Open => {
                 // Near the wrap-around of sequence numbers, and different for each connection.
                 self.opened += 1;
-                let first = 0xffff_ff00_u32.wrapping_add(self.opened.wrapping_mul(0x2000_0003));
+                let first = 0xffff_ff00_u32.wrapping_sub(self.opened.wrapping_mul(97));
                 let numbers = Numbers {
                     up: first,
-                    down: !first,
+                    down: first ^ 0x40,
                 };
                 self.send(ends, true, SYN, numbers.up, 0, &[]);
                 self.send(ends, false, SYN | ACK, numbers.down, numbers.up.wrapping_add(1), &[]);

@@ -3,12 +3,9 @@
 //! Bounded by the view itself. A record that found the queue full counts as never sent, so that it goes with the next
 //! round: a full queue delays, and loses nothing as long as there is a next round.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::{self, Write as _};
-use std::hash::{BuildHasher as _, Hasher};
-
-use foldhash::fast::RandomState;
-use foldhash::{HashSet, HashSetExt as _};
+use std::hash::{BuildHasher as _, Hasher, RandomState};
 
 use crate::model::event::Event;
 use crate::store::sqlite::Record;
