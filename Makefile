@@ -4,6 +4,9 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 1200
 DEMO := target/demo
+# libFuzzer wants instrumented code, for which a stable compiler needs RUSTC_BOOTSTRAP.
+FUZZ := RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
+FUZZ_DIRS := --fuzz-dir tests/fuzz --target-dir target/fuzz
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint build bench fuzz fuzz-build soak audit clean deps
@@ -31,17 +34,19 @@ bench: deps ## Measure every stage and the whole pipeline (SHADOWTAP_BENCH_CAPTU
 	$(CARGO) bench --locked
 
 fuzz: fuzz-build ## Fuzz every parser for FUZZ_SECONDS each (default 60)
-	@for target in $$(RUSTC_BOOTSTRAP=1 $(CARGO) fuzz list --fuzz-dir tests/fuzz); do \
+	@for target in $$($(FUZZ) list --fuzz-dir tests/fuzz); do \
+	  case $$target in capture | shard) seeds=pcaps ;; *) seeds= ;; esac; \
 	  echo "== $$target, $(FUZZ_SECONDS) s"; \
-	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz $(FUZZ_FLAGS) $$target -- \
-	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 || exit 1; \
+	  mkdir -p tests/fuzz/corpus/$$target; \
+	  $(FUZZ) run $(FUZZ_DIRS) $(FUZZ_FLAGS) $$target \
+	    tests/fuzz/corpus/$$target $$seeds -- -dict=tests/fuzz/words.dict -max_total_time=$(FUZZ_SECONDS) \
+	    -timeout=10 -rss_limit_mb=4096 || exit 1; \
 	done
 
-# libFuzzer is C++ and wants instrumented code, for which a stable compiler needs RUSTC_BOOTSTRAP.
 fuzz-build: deps
 	@.ci/deps c++
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
-	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz build --fuzz-dir tests/fuzz $(FUZZ_FLAGS)
+	$(FUZZ) build $(FUZZ_DIRS) $(FUZZ_FLAGS)
 
 soak: deps ## Replay endless traffic for SOAK_SECONDS (default 1200) and fail when memory grows
 	$(CARGO) build --profile demo --locked --bin shadowtap --example soak
@@ -56,7 +61,6 @@ audit: deps ## Licences, advisories, banned and duplicate dependencies
 
 clean: ## Remove everything that was built
 	$(CARGO) clean
-	rm -rf tests/fuzz/target
 
 deps:
 	@.ci/deps cc pkg-config pcap
