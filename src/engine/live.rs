@@ -41,7 +41,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             batch_max_bytes: 256 << 10,
-            queue_max_batches: 16,
+            queue_max_batches: 64,
             flush_ms: 100,
             shutdown_grace_ms: 5_000,
         }
