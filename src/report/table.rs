@@ -147,8 +147,11 @@ fn finding(out: &mut String, found: &Reported, style: Style) {
         cut(&what, style.columns() - INDENT - 10)
     );
     let mut says = vec![terminal(&finding.title).into_owned()];
-    says.extend(key.tool.as_deref().map(|tool| format!("tool {}", terminal(tool))));
-    says.extend(key.place.as_deref().map(|place| format!("at {}", terminal(place))));
+    // A title mostly says these itself.
+    let untold = |part: &&str| !finding.title.contains(*part);
+    let (tool, place) = (key.tool.as_deref().filter(untold), key.place.as_deref().filter(untold));
+    says.extend(tool.map(|tool| format!("tool {}", terminal(tool))));
+    says.extend(place.map(|place| format!("at {}", terminal(place))));
     says.extend(
         finding
             .evidence
