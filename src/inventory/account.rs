@@ -122,7 +122,10 @@ impl Account {
         self.auth = self.auth.max(other.auth);
         merge(&mut self.tools, other.tools, |mine, its| {
             mine.seen.join(its.seen);
-            mine.mark = mine.mark.min(its.mark);
+            // White space may differ within one definition: the description is that of the earliest evidence.
+            if (its.mark, its.description_sha256) < (mine.mark, mine.description_sha256) {
+                (mine.mark, mine.description_sha256) = (its.mark, its.description_sha256);
+            }
             // One slice may have had room for the text and another not.
             if mine.definition.len() < its.definition.len() {
                 mine.definition = its.definition;

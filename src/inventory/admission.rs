@@ -24,7 +24,7 @@ pub struct InventoryConfig {
     pub max_details: usize,
     /// Tool definitions.
     pub max_tools: usize,
-    /// Text of tool definitions, in bytes.
+    /// Text of tool definitions and of listings, in bytes.
     pub tool_text_max_bytes: usize,
     /// Findings, and lookups.
     pub max_findings: usize,
@@ -60,6 +60,7 @@ pub enum Class {
     Server,
     Session,
     Suspect,
+    Text,
     Tool,
 }
 
@@ -83,6 +84,7 @@ impl Admission {
         for (class, total) in [
             (Class::Server, config.max_servers),
             (Class::Suspect, config.max_suspects),
+            (Class::Text, config.max_tools.saturating_add(config.max_details)),
             (Class::Tool, config.max_tools),
             (Class::Finding, config.max_findings),
             (Class::Lookup, config.max_findings),
@@ -117,14 +119,18 @@ impl Admission {
         self.known[class as usize].contains(&hash_of(key))
     }
 
-    /// Whether so many bytes of tool text may still be kept by this slice.
-    pub fn admit_text(&mut self, bytes: usize) -> bool {
-        if self.text_bytes + bytes > self.text_max_bytes {
+    /// Whether the text of a key is kept by this slice, or its bytes still may be.
+    pub fn admit_text(&mut self, key: &impl Hash, bytes: usize) -> bool {
+        if self.knows(Class::Text, key) {
+            return true;
+        }
+        let sum = self.text_bytes.saturating_add(bytes);
+        if sum > self.text_max_bytes {
             self.refused += 1;
             return false;
         }
-        self.text_bytes += bytes;
-        true
+        self.text_bytes = sum;
+        self.admit(Class::Text, key)
     }
 
     /// Keys refused since the last call: observations that the report does not show.
@@ -155,5 +161,16 @@ mod tests {
         assert!(!admission.admit(Class::Server, &3) && admission.admit(Class::Server, &1));
         assert!(admission.admit(Class::Suspect, &3));
         assert_eq!((admission.take_refused(), admission.take_refused()), (1, 0));
+    }
+
+    #[test]
+    fn a_text_that_was_refused_stays_out() {
+        let config = InventoryConfig {
+            tool_text_max_bytes: SLICES * 100,
+            ..InventoryConfig::default()
+        };
+        let mut admission = Admission::new(&config);
+        assert!(admission.admit_text(&1, 60) && !admission.admit_text(&2, 60) && !admission.admit_text(&2, 60));
+        assert!(admission.admit_text(&1, 60) && admission.admit_text(&3, 40) && !admission.admit_text(&4, 1));
     }
 }

@@ -1,5 +1,6 @@
 //! Where a message was addressed, who asked, and with which credential: what the HTTP head says besides the body.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
@@ -45,6 +46,29 @@ pub fn template(path: &str) -> String {
         }
     }
     out
+}
+
+/// No credential and no personal datum is shorter, in bytes.
+pub const SECRET_MIN_BYTES: usize = 11;
+
+/// A path or host name, without the parts (between `separator`s) that `redact` changes: the last look at what a server
+/// is known by, with the rules of credentials in force.
+pub fn without_secrets<'a>(text: &'a str, separator: char, redact: &dyn Fn(&str) -> String) -> Cow<'a, str> {
+    if text.len() < SECRET_MIN_BYTES || redact(text) == text {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut blank: usize = 0;
+    for (index, part) in text.split(separator).enumerate() {
+        if index > 0 {
+            out.push(separator);
+        }
+        let clean = part.len() < SECRET_MIN_BYTES || redact(part) == part;
+        blank = blank.saturating_add(usize::from(!clean));
+        out.push_str(if clean { part } else { "{secret}" });
+    }
+    // Where only the whole says what it is, no part can be told apart.
+    Cow::Owned(if blank == 0 { "{secret}".to_owned() } else { out })
 }
 
 /// Whether a path segment is an identifier or a credential rather than a word.
@@ -203,6 +227,21 @@ mod tests {
             assert_eq!(template(path), expected, "{path}");
         }
         assert!(template(&"/é".repeat(1000)).len() <= NAME_MAX_BYTES);
+    }
+
+    #[test]
+    fn secrets_leave_their_part() {
+        let redact = |text: &str| {
+            text.replace("AKIAQX7RT2MNLW5ZJ3KP", "[aws]")
+                .replace("one/two/three", "[x]")
+        };
+        for (path, kept) in [
+            ("/AKIAQX7RT2MNLW5ZJ3KP/mcp", "/{secret}/mcp"),
+            ("/one/two/three", "{secret}"),
+            ("/some/long/path/mcp", "/some/long/path/mcp"),
+        ] {
+            assert_eq!(without_secrets(path, '/', &redact), kept);
+        }
     }
 
     #[test]
