@@ -70,6 +70,8 @@ pub(super) struct PageKey {
 pub(super) struct PageSeen {
     pub(super) seen: Span,
     pub(super) mark: Mark,
+    /// Who got it.
+    pub(super) clients: BTreeSet<IpAddr>,
 }
 
 #[derive(Clone, Debug)]
@@ -134,6 +136,7 @@ impl Account {
         merge(&mut self.pages, other.pages, |mine, its| {
             mine.seen.join(its.seen);
             mine.mark = mine.mark.min(its.mark);
+            mine.clients.extend(its.clients);
         });
         self.offers.extend(other.offers);
         merge(&mut self.peers, other.peers, join_peer);

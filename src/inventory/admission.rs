@@ -48,6 +48,7 @@ impl Default for InventoryConfig {
 #[expect(missing_docs, reason = "each is a field or an entry of an account")]
 pub enum Class {
     Alias,
+    Audience,
     Call,
     Client,
     Finding,

@@ -92,7 +92,9 @@ impl Inventory {
         keep(&mut account.instructions, Class::Identity, key, admission);
         keep(&mut account.peers, Class::Peer, key, admission);
         keep(&mut account.clients, Class::Client, key, admission);
-        account.pages.retain(|page, _| {
+        account.pages.retain(|page, seen| {
+            seen.clients
+                .retain(|client| admission.admit(Class::Audience, &(key, page, client)));
             let bytes = page.names.iter().map(String::len).sum();
             admission.admit(Class::Listing, &(key, page)) && admission.admit_text(&(key, page), bytes)
         });

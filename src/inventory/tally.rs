@@ -353,7 +353,12 @@ impl Account {
             next: listing.next,
             names,
         };
-        let known = self.pages.entry(key).or_insert(PageSeen { seen: span, mark });
+        let known = self.pages.entry(key).or_insert_with(|| PageSeen {
+            seen: span,
+            mark,
+            clients: BTreeSet::new(),
+        });
+        known.clients.insert(seen.flow.tuple.client.addr);
         known.seen.join(span);
         known.mark = known.mark.min(mark);
     }

@@ -202,6 +202,8 @@ pub struct ListingSeen {
     pub audience: Audience,
     /// Tool names.
     pub names: BTreeSet<String>,
+    /// Addresses that it was given to.
+    pub clients: BTreeSet<IpAddr>,
     /// When it was given first and last.
     pub seen: Span,
     /// Earliest evidence.
