@@ -29,7 +29,8 @@ pub(super) struct Account {
     /// Requests whose reply travels on another connection, accepted with 202.
     pub(super) accepted: u64,
     pub(super) messages: Messages,
-    pub(super) identities: BTreeMap<(String, String), Span>,
+    /// Names and versions, with the earliest evidence.
+    pub(super) identities: BTreeMap<(String, String), (Span, Mark)>,
     /// By hash, with the earliest evidence.
     pub(super) instructions: BTreeMap<[u8; 32], (Span, Mark)>,
     pub(super) revisions: BTreeSet<Revision>,
@@ -115,7 +116,10 @@ impl Account {
         merge(&mut self.messages.by_method, other.messages.by_method, |mine, its| {
             *mine += its;
         });
-        merge(&mut self.identities, other.identities, Span::join);
+        merge(&mut self.identities, other.identities, |mine, its| {
+            mine.0.join(its.0);
+            mine.1 = mine.1.min(its.1);
+        });
         merge(&mut self.instructions, other.instructions, |mine, its| {
             mine.0.join(its.0);
             mine.1 = mine.1.min(its.1);

@@ -192,7 +192,8 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::model::net::Endpoint;
+    use crate::model::net::{Endpoint, FiveTuple, Transport};
+    use crate::model::server::Mark;
     use crate::model::stamp::{Span, Stamp};
 
     /// (host, path, name, answered) to (host, path, members).
@@ -208,8 +209,20 @@ mod tests {
                 ..Account::default()
             };
             if !name.is_empty() {
-                let span = Span::at(Stamp::default());
-                account.identities.insert(((*name).to_owned(), String::new()), span);
+                let at = Stamp::default();
+                let flow = FiveTuple {
+                    transport: Transport::Tcp,
+                    client: key.endpoint,
+                    server: key.endpoint,
+                };
+                let mark = Mark {
+                    at,
+                    flow,
+                    session: None,
+                };
+                account
+                    .identities
+                    .insert(((*name).to_owned(), String::new()), (Span::at(at), mark));
             }
             (key, account)
         };

@@ -199,11 +199,11 @@ impl Account {
             self.auth = self.auth.max(answered_auth(mcp));
         }
         if let Some(Implementation { name, version }) = &mcp.server {
-            let span = self
-                .identities
-                .entry((erase.name(name), erase.name(version)))
-                .or_insert_with(|| Span::at(seen.at));
-            span.join(Span::at(seen.at));
+            let (span, mark) = (Span::at(seen.at), mark(seen, mcp));
+            let name = (erase.name(name), erase.name(version));
+            let known = self.identities.entry(name).or_insert((span, mark));
+            known.0.join(span);
+            known.1 = known.1.min(mark);
         }
         if let Some(text) = &mcp.instructions {
             use sha2::Digest as _;

@@ -83,7 +83,12 @@ impl Inventory {
 impl View {
     /// Adds findings, and puts all of them in order.
     pub fn report(&mut self, findings: impl IntoIterator<Item = Finding>) {
-        self.findings.extend(findings.into_iter().map(|mut finding| {
+        let mut joined = BTreeMap::new();
+        // A tool that comes twice appears once, and that two times.
+        findings
+            .into_iter()
+            .for_each(|finding| join_finding(&mut joined, finding));
+        self.findings.extend(joined.into_values().map(|mut finding| {
             let server_id = finding.key.site.as_ref().map(server_id);
             let session = &mut finding.evidence.session;
             *session = session.map(|id| scoped(id, server_id.as_deref().unwrap_or_default()));
@@ -172,14 +177,15 @@ fn server(group: &Group) -> Server {
     let latest = account
         .identities
         .iter()
-        .max_by_key(|((name, version), span)| (span.last, name.clone(), version.clone()));
+        .max_by_key(|((name, version), (span, _))| (span.last, name.clone(), version.clone()));
     let mut identities: Vec<Identity> = account
         .identities
         .iter()
-        .map(|((name, version), seen)| Identity {
+        .map(|((name, version), (seen, mark))| Identity {
             name: name.clone(),
             version: version.clone(),
             seen: *seen,
+            mark: *mark,
         })
         .collect();
     identities.sort_by_key(|identity| (identity.seen.first, identity.seen.last));

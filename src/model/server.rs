@@ -157,6 +157,8 @@ pub struct Identity {
     pub version: String,
     /// When it was said first and last.
     pub seen: Span,
+    /// Earliest evidence.
+    pub mark: Mark,
 }
 
 /// The earliest moment at which something was seen, with its flow and session.
