@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod interfaces;
+pub mod live;
 pub mod replay;
 pub mod report;
 pub mod setup;
@@ -10,6 +11,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::source::SourceError;
 
 /// shadowtap: finds every MCP server on the wire, above all the ones nobody approved.
 ///
@@ -35,6 +38,7 @@ Exit codes: 0 done; 1 with --fail-on, such a finding was made; 2 wrong usage or 
 enum Command {
     Check(check::Args),
     Interfaces(interfaces::Args),
+    Live(live::Args),
     Replay(replay::Args),
     Report(report::ReportArgs),
 }
@@ -51,6 +55,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let result = match &cli.command {
         Command::Check(args) => check::run(args),
         Command::Interfaces(args) => interfaces::run(args),
+        Command::Live(args) => live::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Report(args) => report::run(args).map(ExitCode::from),
     };
@@ -66,11 +71,10 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     })
 }
 
-/// Exit code of an error: 3 for input that cannot be read, else 2.
+/// Exit code of an error: 3 for input that cannot be read, else 2, also for a wrong filter.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.downcast_ref::<crate::source::SourceError>().is_some() {
-        3
-    } else {
-        2
+    match error.downcast_ref::<SourceError>() {
+        None | Some(SourceError::Filter { .. }) => 2,
+        Some(SourceError::Damaged { .. } | SourceError::Unreadable { .. }) => 3,
     }
 }

@@ -20,7 +20,7 @@ use crate::model::stamp::Timestamp;
 use crate::report::{csv, ndjson, object, table};
 
 /// Finished, but data was lost.
-const LOST: u8 = 4;
+pub(super) const LOST: u8 = 4;
 /// A finding of `--fail-on` or above was made.
 const FAILED: u8 = 1;
 
@@ -171,7 +171,7 @@ fn run_of(view: &View, args: &Args) -> String {
         .fold("replay-".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-fn print(view: &View, format: Format) -> io::Result<()> {
+pub(super) fn print(view: &View, format: Format) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match format {
         Format::Csv => csv::write(&mut out, view)?,

@@ -210,7 +210,7 @@ fn seen(captures: &Rows) -> String {
         sum("flows"),
         sum("encrypted_flows"),
         sum("one_sided_flows"),
-        sum("kernel_drops"),
+        sum("kernel_drops").saturating_add(sum("queue_drops")),
         sum("shed_events"),
     )
 }

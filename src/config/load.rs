@@ -198,7 +198,7 @@ mod tests {
             ),
             (
                 b"[x]",
-                "c.toml:1: unknown key `x`; known here: capture, engine, flow, inventory, policy, privacy, reassembly, signatures, store",
+                "c.toml:1: unknown key `x`; known here: capture, engine, flow, inventory, live, policy, privacy, reassembly, signatures, store",
             ),
             (
                 b"[policy]\npath = 1",

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::settings as engine;
+use crate::engine::{live, settings as engine};
 use crate::inventory::admission::InventoryConfig;
 use crate::store::sqlite::Retention;
 use crate::stream::reassembly;
@@ -29,6 +29,8 @@ pub struct Config {
     pub flow: flow::Config,
     /// Bounds of what is known.
     pub inventory: InventoryConfig,
+    /// Queues of live capture.
+    pub live: live::Config,
     /// Home networks and approvals.
     pub policy: policy::Config,
     /// How values are kept apart without being kept.
@@ -51,13 +53,25 @@ pub struct Signatures {
 }
 
 /// The section `[store]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
     /// File of the store.
     pub path: Option<PathBuf>,
+    /// How often a live sensor writes what has changed, in milliseconds.
+    pub interval_ms: u64,
     /// How long and how much is kept.
     pub retention: Retention,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            path: None,
+            interval_ms: 5_000,
+            retention: Retention::default(),
+        }
+    }
 }
 
 /// The section `[privacy]`.

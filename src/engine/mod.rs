@@ -4,7 +4,9 @@
 //! keeps its own slices of the flow space, because moving a packet to another core costs more than handling it there.
 //! Live capture has a thread per interface and hands batches over. The shard is the same in all of them.
 
+pub mod batch;
 mod conversation;
+pub mod live;
 pub mod replay;
 pub mod review;
 pub mod settings;

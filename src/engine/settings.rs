@@ -55,6 +55,9 @@ pub struct Settings {
     pub fence: bool,
     /// Whether what a flow showed is handed over at once, so that a live report knows it; a replay hands over in lots.
     pub eager: bool,
+    /// Whether what was not seen for `inventory.keep_hours` makes room. Never in a replay: it would make the report
+    /// depend on when it was asked for.
+    pub forgets: bool,
 }
 
 impl Settings {
@@ -80,6 +83,7 @@ impl Settings {
             inspect: true,
             fence: true,
             eager: false,
+            forgets: false,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::detect::Findings;
 use crate::engine::Shared;
 use crate::engine::conversation::{Conversation, Outcome, Surroundings};
+use crate::engine::settings::Settings;
 use crate::flow::role::sender_is_client;
 use crate::flow::{Class, Ended, Flow, Table};
 use crate::inventory::admission::{Admission, SLICES};
@@ -36,6 +37,8 @@ pub(super) struct Slice {
 struct Keep {
     budget: Budget,
     admission: Admission,
+    /// When the share was dealt; `None` until the first tick.
+    dealt: Option<Timestamp>,
     counters: Counters,
     findings: Findings,
 }
@@ -55,6 +58,7 @@ impl Slice {
             keep: Keep {
                 budget: settings.reassembly.budget(SLICES),
                 admission: Admission::new(&settings.inventory),
+                dealt: None,
                 counters: Counters::default(),
                 findings: Findings::default(),
             },
@@ -183,6 +187,7 @@ impl Slice {
     pub(super) fn tick(&mut self, now: Timestamp, shared: &Shared) {
         let Self { table, keep } = self;
         table.reclaim(now, &mut |flow, _| keep.end(flow, shared));
+        keep.renew(now, &shared.settings);
     }
 
     /// The capture is over: every flow ends.
@@ -193,6 +198,16 @@ impl Slice {
 }
 
 impl Keep {
+    /// Deals the slice's share of the inventory anew when a keep period of packet time has passed.
+    fn renew(&mut self, now: Timestamp, settings: &Settings) {
+        let dealt = *self.dealt.get_or_insert(now);
+        let over = now.since(dealt) >= settings.inventory.keep_nanos().unsigned_abs();
+        if settings.forgets && over {
+            self.admission.renew();
+            self.dealt = Some(now);
+        }
+    }
+
     /// What follows from a packet: hand over, bypass, reclassify.
     fn settle(&mut self, flow: &mut Flow<State>, step: Step, shared: &Shared) -> Class {
         let tcp = flow.info.tuple.transport == Transport::Tcp;
@@ -277,5 +292,42 @@ fn tuple(
         transport,
         client,
         server,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::sync::Arc;
+
+    use crate::detect::panel::Ruleset;
+    use crate::detect::signature::Signatures;
+    use crate::inventory::admission::Class as Key;
+
+    /// A live slice may add again what was forgotten; in a replay a share is dealt once.
+    #[test]
+    fn shares_are_dealt_anew_only_when_live() {
+        for forgets in [true, false] {
+            let settings = Settings {
+                forgets,
+                ..Settings::default()
+            };
+            let keep = settings.inventory.keep_nanos();
+            let rules = Ruleset {
+                signatures: Arc::new(Signatures::builtin()),
+                policy: Arc::default(),
+            };
+            let shared = Shared::new(settings, rules);
+            let mut slice = Slice::new(&shared);
+            let start = Timestamp::from_parts(1_795_168_800, 0);
+            slice.keep.admission.admit(Key::Server, &1);
+            let mut knows = |nanos: i64| {
+                slice.tick(start.plus_nanos(nanos), &shared);
+                slice.keep.admission.knows(Key::Server, &1)
+            };
+            assert!(knows(0) && knows(keep - 1));
+            assert_eq!(knows(keep), !forgets);
+        }
     }
 }

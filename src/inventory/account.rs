@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::model::mcp::{Auth, McpTransport, Revision};
 use crate::model::observation::Offer;
 use crate::model::server::{Audience, Mark, Messages, Peer};
-use crate::model::stamp::{Span, Stamp};
+use crate::model::stamp::{Span, Stamp, Timestamp};
 
 /// A value with the moment it was said at: the earliest counts.
 pub(super) type Said<T> = Option<(Stamp, T)>;
@@ -151,7 +151,42 @@ impl Account {
         merge(&mut self.sessions, other.sessions, SessionSeen::join);
         self.aliases.extend(other.aliases);
     }
+
+    /// Forgets what was not seen since, and tells whether anything is left. Proof, revisions, credentials and what has no
+    /// time of its own stay as long as the site does; methods that are nobody's standard go, because senders make them up.
+    pub(super) fn forget(&mut self, before: Timestamp) -> bool {
+        let recent = |seen: &Span| seen.last.time >= before;
+        if !self.seen.as_ref().is_some_and(recent) {
+            return false;
+        }
+        let known = self.messages.by_method.len();
+        if known > METHODS_KEPT {
+            self.messages
+                .by_method
+                .retain(|name, _| crate::mcp::method::find(name).is_some());
+        }
+        self.identities.retain(|_, (seen, _)| recent(seen));
+        self.instructions.retain(|_, (seen, _)| recent(seen));
+        self.tools.retain(|_, tool| recent(&tool.seen));
+        self.pages.retain(|_, page| recent(&page.seen));
+        self.peers.retain(|_, peer| recent(&peer.seen));
+        self.clients.retain(|_, client| recent(&client.seen));
+        self.sessions.retain(|_, session| recent(&session.seen));
+        if self.offers.len() > OFFERS_KEPT {
+            self.offers.clear();
+        }
+        if self.aliases.len() > OFFERS_KEPT {
+            self.aliases.clear();
+        }
+        true
+    }
 }
+
+/// Methods of a site beyond which forgetting drops those that no specification knows.
+const METHODS_KEPT: usize = 128;
+
+/// Resources and prompts, and announced paths, of a site beyond which forgetting begins them anew.
+const OFFERS_KEPT: usize = 4_096;
 
 impl SessionSeen {
     pub(super) fn new(at: Stamp, client: IpAddr) -> Self {

@@ -28,6 +28,15 @@ pub struct InventoryConfig {
     pub tool_text_max_bytes: usize,
     /// Findings, and lookups.
     pub max_findings: usize,
+    /// Live only: what was not seen for so many hours is forgotten (the store still has it), and shares are dealt anew.
+    pub keep_hours: u32,
+}
+
+impl InventoryConfig {
+    /// `keep_hours` in nanoseconds, at least one hour.
+    pub fn keep_nanos(&self) -> i64 {
+        i64::from(self.keep_hours.max(1)).saturating_mul(3_600_000_000_000)
+    }
 }
 
 impl Default for InventoryConfig {
@@ -39,6 +48,7 @@ impl Default for InventoryConfig {
             max_tools: 1_048_576,
             tool_text_max_bytes: 536_870_912,
             max_findings: 524_288,
+            keep_hours: 48,
         }
     }
 }
@@ -134,6 +144,12 @@ impl Admission {
         self.admit(Class::Text, key)
     }
 
+    /// Deals the share anew: the inventory has forgotten what this slice brought in and has not seen since.
+    pub fn renew(&mut self) {
+        self.known = std::array::from_fn(|_| HashSet::new());
+        self.text_bytes = 0;
+    }
+
     /// Keys refused since the last call: observations that the report does not show.
     pub fn take_refused(&mut self) -> u64 {
         std::mem::take(&mut self.refused)
@@ -173,5 +189,21 @@ mod tests {
         let mut admission = Admission::new(&config);
         assert!(admission.admit_text(&1, 60) && !admission.admit_text(&2, 60) && !admission.admit_text(&2, 60));
         assert!(admission.admit_text(&1, 60) && admission.admit_text(&3, 40) && !admission.admit_text(&4, 1));
+    }
+
+    #[test]
+    fn a_renewed_share_is_a_new_one() {
+        let config = InventoryConfig {
+            max_servers: 1,
+            tool_text_max_bytes: SLICES * 4,
+            ..InventoryConfig::default()
+        };
+        let mut admission = Admission::new(&config);
+        assert!(admission.admit(Class::Server, &1) && admission.admit_text(&1, 4));
+        assert!(!admission.admit(Class::Server, &2) && !admission.admit_text(&2, 1));
+        admission.renew();
+        assert!(admission.admit(Class::Server, &2) && admission.admit_text(&3, 4));
+        assert!(!admission.knows(Class::Server, &1) && !admission.admit_text(&4, 1));
+        assert_eq!(admission.take_refused(), 3);
     }
 }

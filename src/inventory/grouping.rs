@@ -53,9 +53,6 @@ impl Says {
     /// Whether nothing says that these are two servers: a common name or one without a name, and common tools or one
     /// without tools.
     fn agrees(&self, other: &Self) -> bool {
-        let meet = |one: &BTreeSet<String>, two: &BTreeSet<String>| {
-            one.is_empty() || two.is_empty() || one.intersection(two).next().is_some()
-        };
         meet(&self.names, &other.names) && meet(&self.tools, &other.tools)
     }
 
@@ -76,7 +73,9 @@ pub(super) fn group(accounts: Vec<(SiteKey, Account)>) -> Vec<Group> {
             continue;
         }
         let says = Says::of(&account);
-        let fits = |group: &Group| group.takes(&key, &account, &says);
+        // Behind a lost head there may be another page of the same tools.
+        let only = key.path.is_none() && groups.len() == 1;
+        let fits = |group: &Group| group.takes(&key, &account, &says) || (only && meet(&group.says.names, &says.names));
         match groups.iter().take(GROUPS_MAX).position(fits) {
             Some(at) => groups[at].absorb(key, account, says),
             None => groups.push(Group::new(key, account, says)),
@@ -185,6 +184,10 @@ fn weight(account: &Account) -> (bool, u64) {
 /// A server is proven when it answered in MCP's words, or when clients echo what only it gives and are not refused.
 fn proves(account: &Account) -> bool {
     account.proof & Proof::SERVER != 0 || account.echoed > account.refused
+}
+
+fn meet(one: &BTreeSet<String>, two: &BTreeSet<String>) -> bool {
+    one.is_empty() || two.is_empty() || !one.is_disjoint(two)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::inventory::tally::{LookupKey, Tally, join_lookup, merge_finding};
 use crate::model::finding::{Finding, FindingKey, SiteKey};
 use crate::model::observation::Proof;
 use crate::model::server::Lookup;
+use crate::model::stamp::Timestamp;
 
 /// Shared records, keyed; every merge commutes.
 #[derive(Debug, Default)]
@@ -72,6 +73,15 @@ impl Inventory {
             }
         }
         tally.restart();
+    }
+
+    /// Forgets what was not seen since: for a sensor that runs for weeks. Of what goes on, the parts that did not.
+    pub fn forget(&self, before: Timestamp) {
+        self.accounts.retain(|_, account| account.forget(before));
+        self.findings.retain(|_, finding| finding.seen.last.time >= before);
+        self.lookups.retain(|_, lookup| lookup.seen.last.time >= before);
+        // A text that only this table holds belongs to no tool any more.
+        self.texts.retain(|_, text| Arc::strong_count(text) > 1);
     }
 
     /// Takes out of a partial account what its slice may no longer add.
@@ -127,3 +137,6 @@ impl Inventory {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

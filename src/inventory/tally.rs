@@ -274,6 +274,9 @@ impl Account {
         // A stateless handshake server gives no session id: the handshake itself is the session.
         let id = match mcp.session {
             Some(id) => id,
+            None if handshake && seen.at.packet == 0 => {
+                seen.flow.id.rotate_left(17) ^ seen.at.time.nanos().cast_unsigned()
+            }
             None if handshake => seen.flow.id.rotate_left(17) ^ seen.at.packet,
             None => return,
         };

@@ -28,6 +28,8 @@ pub struct Counters {
 pub struct Lost {
     /// Dropped by the kernel or the capture ring.
     pub kernel_drops: u64,
+    /// Captured and dropped because the worker of their flows was behind (live only).
+    pub queue_drops: u64,
     /// Cut by the snap length.
     pub truncated_packets: u64,
     /// Neither decoded nor known to be of no interest.
@@ -84,6 +86,7 @@ impl Lost {
     /// Adds another place's losses.
     pub fn add(&mut self, other: &Self) {
         self.kernel_drops += other.kernel_drops;
+        self.queue_drops += other.queue_drops;
         self.truncated_packets += other.truncated_packets;
         self.undecodable_packets += other.undecodable_packets;
         self.gap_bytes += other.gap_bytes;
@@ -94,6 +97,10 @@ impl Lost {
 
     /// Whether data was lost in a way that exit code 4 tells.
     pub const fn matters(&self) -> bool {
-        self.kernel_drops > 0 || self.evicted_flows > 0 || self.shed_events > 0 || self.damaged_files > 0
+        self.kernel_drops > 0
+            || self.queue_drops > 0
+            || self.evicted_flows > 0
+            || self.shed_events > 0
+            || self.damaged_files > 0
     }
 }

@@ -90,7 +90,7 @@ pub struct Stamp {
     pub time: Timestamp,
     /// Index of the source in the order given on the command line, from 0.
     pub source: u16,
-    /// Number of the packet within its source, from 1.
+    /// Number of the packet within its source, from 1; 0 when live: there is no file to look it up in.
     pub packet: u64,
 }
 

@@ -69,6 +69,7 @@ pub(crate) struct CaptureObject<'a> {
 #[derive(Debug, Serialize)]
 struct LostObject {
     kernel_drops: u64,
+    queue_drops: u64,
     truncated_packets: u64,
     undecodable_packets: u64,
     gap_bytes: u64,
@@ -97,6 +98,7 @@ impl<'a> CaptureObject<'a> {
             flows: counters.flows,
             lost: LostObject {
                 kernel_drops: lost.kernel_drops,
+                queue_drops: lost.queue_drops,
                 truncated_packets: lost.truncated_packets,
                 undecodable_packets: lost.undecodable_packets,
                 gap_bytes: lost.gap_bytes,
@@ -398,8 +400,8 @@ mod tests {
             text(&View::default()),
             concat!(
                 r#"{"schema":1,"capture":{"sources":[],"first":null,"last":null,"packets":0,"bytes":0,"flows":0,"#,
-                r#""lost":{"kernel_drops":0,"truncated_packets":0,"undecodable_packets":0,"gap_bytes":0,"evicted_flows":0,"#,
-                r#""shed_events":0},"blind":{"encrypted_flows":0,"encrypted_bytes":0,"one_sided_flows":0,"ech_hellos":0}},"#,
+                r#""lost":{"kernel_drops":0,"queue_drops":0,"truncated_packets":0,"undecodable_packets":0,"gap_bytes":0,"#,
+                r#""evicted_flows":0,"shed_events":0},"blind":{"encrypted_flows":0,"encrypted_bytes":0,"one_sided_flows":0,"ech_hellos":0}},"#,
                 r#""servers":[],"clients":[],"lookups":[],"findings":[]}"#,
                 "\n"
             )

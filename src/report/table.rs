@@ -256,6 +256,7 @@ fn blind(out: &mut String, view: &View, style: Style) {
         (blind.one_sided_flows, "flows seen in one direction only", one_sided),
         (blind.ech_hellos, "TLS hellos with a hidden server name", none()),
         (lost.kernel_drops, "packets dropped by the kernel", none()),
+        (lost.queue_drops, "packets dropped before a busy worker", none()),
         (lost.truncated_packets, "packets cut by the snap length", truncated),
         (
             lost.undecodable_packets,

@@ -111,7 +111,8 @@ impl Source for Live {
                     at: Stamp {
                         time: time(packet.header),
                         source: self.index,
-                        packet: self.packets,
+                        // There is no file in which it could be looked up.
+                        packet: 0,
                     },
                     link: self.link,
                     data: packet.data,

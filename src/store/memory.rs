@@ -55,8 +55,13 @@ fn captures(view: &View) -> Vec<Row> {
     let counts = [counters.packets, counters.bytes, counters.flows];
     let counts = counts
         .into_iter()
-        .chain([lost.kernel_drops, lost.truncated_packets, lost.undecodable_packets]);
-    let counts = counts.chain([lost.gap_bytes, lost.evicted_flows, lost.shed_events]);
+        .chain([lost.kernel_drops, lost.queue_drops, lost.truncated_packets]);
+    let counts = counts.chain([
+        lost.undecodable_packets,
+        lost.gap_bytes,
+        lost.evicted_flows,
+        lost.shed_events,
+    ]);
     let counts = counts.chain([
         blind.encrypted_flows,
         blind.encrypted_bytes,

@@ -170,6 +170,7 @@ static CAPTURES: Schema = Schema {
         column("bytes", Type::Integer, "their bytes on the wire"),
         column("flows", Type::Integer, "flows opened"),
         column("kernel_drops", Type::Integer, "packets dropped by the kernel"),
+        column("queue_drops", Type::Integer, "packets dropped before a busy worker"),
         wide("truncated_packets", Type::Integer, "packets cut by the snap length"),
         wide(
             "undecodable_packets",

@@ -3,9 +3,10 @@
 //! [`Reader`] answers questions by one SELECT on the view of the same name (`sqlite.sql`); [`Writer`] is a sink that
 //! upserts records. WAL with `synchronous=NORMAL` survives a killed process whole and a power cut up to the last
 //! transactions, never with a damaged file. This file opens, migrates and reads; `sqlite/write.rs` writes,
-//! `sqlite/prune.rs` forgets.
+//! `sqlite/prune.rs` forgets, `sqlite/withdraw.rs` takes back.
 
 mod prune;
+mod withdraw;
 mod write;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
 
 pub use prune::{Pruned, Retention};
+pub use withdraw::Record;
 pub use write::Writer;
 
 use crate::model::stamp::Timestamp;

@@ -17,7 +17,7 @@ CREATE TABLE runs_raw (
     sources TEXT,                           -- JSON array; null until the capture's own state was written
     first_seen INTEGER, last_seen INTEGER,
     packets INTEGER, bytes INTEGER, flows INTEGER,
-    kernel_drops INTEGER, truncated_packets INTEGER, undecodable_packets INTEGER,
+    kernel_drops INTEGER, queue_drops INTEGER, truncated_packets INTEGER, undecodable_packets INTEGER,
     gap_bytes INTEGER, evicted_flows INTEGER, shed_events INTEGER,
     encrypted_flows INTEGER, encrypted_bytes INTEGER, one_sided_flows INTEGER, ech_hellos INTEGER
 ) STRICT, WITHOUT ROWID;
@@ -161,8 +161,8 @@ WINDOW history AS (PARTITION BY server_id, tool ORDER BY first_seen, sha256);
 
 CREATE VIEW captures AS
 SELECT
-    sources, first_seen, last_seen, packets, bytes, flows, kernel_drops, truncated_packets, undecodable_packets, gap_bytes,
-    evicted_flows, shed_events, encrypted_flows, encrypted_bytes, one_sided_flows, ech_hellos
+    sources, first_seen, last_seen, packets, bytes, flows, kernel_drops, queue_drops, truncated_packets, undecodable_packets,
+    gap_bytes, evicted_flows, shed_events, encrypted_flows, encrypted_bytes, one_sided_flows, ech_hellos
 FROM runs_raw WHERE sources IS NOT NULL;
 
 CREATE VIEW clients AS

@@ -1,3 +1,5 @@
+//! Tests of the detector: what is found, where, and how it is shown.
+
 use super::*;
 use crate::detect::signature::generate;
 use crate::model::flow::FlowInfo;

@@ -8,6 +8,7 @@ pub mod file;
 pub mod names;
 pub mod secrets;
 
+mod anchors;
 mod checks;
 mod examples;
 mod numbers;

@@ -1,9 +1,8 @@
 //! Finds credentials and personal data in text.
 //!
-//! One case-free automaton over the anchors of all credential rules; a hit pays for its rule's expression on a window
+//! One pass for the anchors of all credential rules (`anchors.rs`); a hit pays for its rule's expression on a window
 //! and for its checks. Personal data has no anchors and is found by runs of digits and by `@` (`numbers.rs`,
-//! `people.rs`). Cost: one pass and a half per message, no allocation without a hit. The automaton stands behind
-//! [`Secrets::scan`] alone, so that a faster matcher can take its place.
+//! `people.rs`). Cost: one pass and a half per message, no allocation without a hit.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use std::sync::Arc;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex::bytes::Regex;
 
+use super::anchors::{Anchor, Anchors};
 use super::checks::Check;
 use super::{numbers, people};
 use crate::model::finding::{Kind, Severity};
@@ -182,9 +182,9 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub struct Secrets {
     rules: Vec<SecretRule>,
-    /// By pattern of the automaton: (rule, its anchor as written).
-    anchors: Vec<Vec<(usize, Box<str>)>>,
-    automaton: AhoCorasick,
+    anchors: Anchors,
+    /// Rules of each anchor.
+    owners: Vec<Vec<usize>>,
     stop: AhoCorasick,
     people: people::People,
     /// Rule of each class that is in force.
@@ -193,28 +193,35 @@ pub struct Secrets {
 
 impl Secrets {
     pub(super) fn new(rules: Vec<SecretRule>, stop: &[String]) -> Result<Self, String> {
-        let mut patterns: Vec<String> = Vec::new();
-        let mut anchors: Vec<Vec<(usize, Box<str>)>> = Vec::new();
+        let mut anchors: Vec<Anchor> = Vec::new();
+        let mut owners: Vec<Vec<usize>> = Vec::new();
         let mut classes = Vec::new();
         for (number, rule) in rules.iter().enumerate() {
             if let Find::Class(class) = rule.find {
                 classes.push((class, number));
             }
             for anchor in &rule.anchors {
-                let folded = anchor.to_ascii_lowercase();
-                let slot = patterns.iter().position(|known| *known == folded).unwrap_or_else(|| {
-                    patterns.push(folded);
-                    anchors.push(Vec::new());
-                    patterns.len() - 1
+                let text = if rule.fold {
+                    anchor.to_ascii_lowercase()
+                } else {
+                    anchor.clone()
+                };
+                let anchor = Anchor {
+                    text: text.into_bytes(),
+                    fold: rule.fold,
+                };
+                let slot = anchors.iter().position(|known| *known == anchor).unwrap_or_else(|| {
+                    anchors.push(anchor);
+                    owners.push(Vec::new());
+                    anchors.len() - 1
                 });
-                anchors[slot].push((number, anchor.as_str().into()));
+                owners[slot].push(number);
             }
         }
-        let automaton = case_free(&patterns)?;
         Ok(Self {
             rules,
-            anchors,
-            automaton,
+            anchors: Anchors::new(anchors)?,
+            owners,
             stop: case_free(stop)?,
             people: people::People::new()?,
             classes,
@@ -246,25 +253,20 @@ impl Secrets {
 
     fn credentials(&self, text: &[u8], place: Place, found: &mut Vec<Found>) {
         let mut budget = text.len().saturating_mul(MAX_WINDOW_SHARE).saturating_add(64 * 1024);
-        for anchor in self.automaton.find_overlapping_iter(text) {
-            for (number, exact) in &self.anchors[anchor.pattern().as_usize()] {
-                let rule = &self.rules[*number];
-                let here = anchor.start()..anchor.end();
+        self.anchors.find(text, &mut |anchor, here| {
+            for number in &self.owners[anchor] {
                 let known = || {
-                    found
-                        .iter()
-                        .rev()
-                        .take(8)
-                        .any(|hit: &Found| hit.rule == *number && hit.span.end > here.start)
+                    let recent = found.iter().rev().take(8);
+                    recent
+                        .into_iter()
+                        .any(|hit: &Found| hit.rule == *number && hit.span.contains(&here.start))
                 };
-                if rule.scope & place.bit() != 0 && rule.is_anchor(exact, &text[here.clone()]) && !known() {
+                if self.rules[*number].scope & place.bit() != 0 && !known() {
                     found.extend(self.candidate(*number, text, here.clone(), &mut budget));
                 }
             }
-            if found.len() >= MAX_HITS {
-                return;
-            }
-        }
+            found.len() < MAX_HITS
+        });
     }
 
     /// The rule's match that holds the anchor, if its checks pass.

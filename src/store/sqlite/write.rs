@@ -1,7 +1,7 @@
 //! The writing half of the embedded store: events become rows, one transaction per batch.
 //!
 //! A record's row is keyed by (run, id) and replaced whole, so that a batch written twice changes nothing and a record
-//! that grew replaces its earlier state. What is written is what arrives: redaction is done long before.
+//! that grew replaces its earlier state, and keeps the earliest moment: a sensor forgets what its store still knows. What is written is what arrives: redaction is done long before.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::net::IpAddr;
@@ -105,6 +105,10 @@ impl Writer {
         &self.connection
     }
 
+    pub(super) fn run(&self) -> &str {
+        &self.run
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -180,8 +184,9 @@ impl Rows<'_> {
         let (lost, blind) = (&counters.lost, &counters.blind);
         self.run(
             "UPDATE runs_raw SET sources = ?2, first_seen = ?3, last_seen = ?4, packets = ?5, bytes = ?6, flows = ?7,
-                kernel_drops = ?8, truncated_packets = ?9, undecodable_packets = ?10, gap_bytes = ?11, evicted_flows = ?12,
-                shed_events = ?13, encrypted_flows = ?14, encrypted_bytes = ?15, one_sided_flows = ?16, ech_hellos = ?17
+                kernel_drops = ?8, queue_drops = ?9, truncated_packets = ?10, undecodable_packets = ?11, gap_bytes = ?12,
+                evicted_flows = ?13, shed_events = ?14, encrypted_flows = ?15, encrypted_bytes = ?16,
+                one_sided_flows = ?17, ech_hellos = ?18
              WHERE run = ?1",
             params![
                 self.run,
@@ -192,6 +197,7 @@ impl Rows<'_> {
                 int(counters.bytes),
                 int(counters.flows),
                 int(lost.kernel_drops),
+                int(lost.queue_drops),
                 int(lost.truncated_packets),
                 int(lost.undecodable_packets),
                 int(lost.gap_bytes),
@@ -207,11 +213,12 @@ impl Rows<'_> {
 
     fn client(&self, client: &Client) -> rusqlite::Result<()> {
         let address = client.addr.to_string();
-        let id = json(&(&address, &client.name, &client.version));
+        let id = client_id(client);
         let (first, last) = times(client.seen);
         self.run(
             "INSERT OR REPLACE INTO clients_raw (id, run, client, client_name, client_version, user_agent, address_key,
-                first_seen, last_seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                first_seen, last_seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,
+                min(?8, coalesce((SELECT first_seen FROM clients_raw WHERE id = ?1 AND run = ?2), ?8)), ?9)",
             params![
                 id,
                 self.run,
@@ -243,8 +250,9 @@ impl Rows<'_> {
                 count, confidence, rule, server_id, session, direction, place, sample, first_seen, last_seen,
                 community_id, packet_source, packet_number, refs, detail)
              VALUES (:id, :run, :severity, :severity_rank, :kind, :server, :client, :tool, :title, :count, :confidence,
-                :rule, :server_id, :session, :direction, :place, :sample, :first_seen, :last_seen, :community_id,
-                :packet_source, :packet_number, :refs, :detail)",
+                :rule, :server_id, :session, :direction, :place, :sample,
+                min(:first_seen, coalesce((SELECT first_seen FROM findings_raw WHERE id = :id AND run = :run), :first_seen)),
+                :last_seen, :community_id, :packet_source, :packet_number, :refs, :detail)",
             named_params! {
                 ":id": reported.id,
                 ":run": self.run,
@@ -280,7 +288,8 @@ impl Rows<'_> {
         let (first, last) = times(lookup.seen);
         self.run(
             "INSERT OR REPLACE INTO lookups_raw (id, run, name, type, signature, category, via, client, address_key,
-                count, first_seen, last_seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                count, first_seen, last_seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
+                min(?11, coalesce((SELECT first_seen FROM lookups_raw WHERE id = ?1 AND run = ?2), ?11)), ?12)",
             params![
                 id,
                 self.run,
@@ -308,7 +317,9 @@ impl Rows<'_> {
                 errors, notifications)
              VALUES (:id, :run, :server, :address, :port, :hostname, :path, :address_key, :encryption, :decrypted,
                 :evidence_rank, :confidence, :server_name, :server_version, :instructions_sha256, :resources, :prompts,
-                :auth_rank, :scope, :approval, :first_seen, :last_seen, :sessions, :requests, :responses, :errors,
+                :auth_rank, :scope, :approval,
+                min(:first_seen, coalesce((SELECT first_seen FROM servers_raw WHERE id = :id AND run = :run), :first_seen)),
+                :last_seen, :sessions, :requests, :responses, :errors,
                 :notifications)",
             named_params! {
                 ":id": server.id,
@@ -469,6 +480,11 @@ fn create(path: &Path) -> std::io::Result<()> {
 
 const fn times(seen: Span) -> (i64, i64) {
     (seen.first.time.nanos(), seen.last.time.nanos())
+}
+
+/// Key of a client.
+pub(super) fn client_id(client: &Client) -> String {
+    json(&(client.addr.to_string(), &client.name, &client.version))
 }
 
 /// Counts beyond what SQLite can hold stay at the bound.

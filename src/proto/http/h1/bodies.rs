@@ -156,7 +156,9 @@ impl Http1 {
         };
         let State::Body(framing) = &mut side.state else {
             return match side.state {
-                State::Ended | State::Seek => true,
+                State::Ended => true,
+                // The head of an answer may lie in the gap: the next answer would be taken for it.
+                State::Seek => dir == Direction::ToServer || !self.transactions.waits(),
                 State::Head => self.tear(dir, up),
                 State::Body(_) | State::Choice => false,
                 State::Tunnel => {

@@ -107,6 +107,11 @@ impl Transactions {
         Slot::Queued(number)
     }
 
+    /// Whether a request has no answer yet.
+    pub(super) fn waits(&self) -> bool {
+        self.queue.iter().any(|exchange| !exchange.answered)
+    }
+
     /// Method of the request that the next response answers.
     pub(super) fn next_method(&self) -> Option<HttpMethod> {
         if self.dropped > 0 {

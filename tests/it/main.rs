@@ -1,0 +1,20 @@
+//! The promises of the product, one module each; linked once.
+//!
+//! Unit tests live beside the code. Here stands what holds of the whole: reports, truth, workers, splits, layers, the
+//! command line.
+
+mod cli;
+mod conversations;
+mod gaps;
+mod golden;
+mod http;
+mod joins;
+mod layers;
+mod lookalikes;
+mod run;
+mod scenarios;
+mod secrecy;
+mod splits;
+mod talk;
+mod truth;
+mod workers;
