@@ -363,6 +363,45 @@ fn hex(hash: &[u8; 32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::net::{Endpoint, FiveTuple, Transport};
+    use crate::model::server::Audience;
+    use crate::model::stamp::Timestamp;
+
+    fn listing(client: u8, second: i64) -> ListingSeen {
+        let addr = [10, 0, 0, client].into();
+        let at = Stamp {
+            time: Timestamp::from_parts(second, 0),
+            ..Stamp::default()
+        };
+        let end = Endpoint::new(addr, 1);
+        let flow = FiveTuple {
+            transport: Transport::Tcp,
+            client: end,
+            server: end,
+        };
+        ListingSeen {
+            audience: Audience {
+                auth: None,
+                client: None,
+            },
+            names: BTreeSet::new(),
+            clients: BTreeSet::from([addr]),
+            seen: Span::at(at),
+            mark: Mark {
+                at,
+                flow,
+                session: None,
+            },
+        }
+    }
+
+    #[test]
+    fn a_listing_is_held_against_the_same_clients() {
+        let earlier = [listing(1, 1), listing(2, 2), listing(1, 3), listing(2, 4)];
+        assert_eq!(predecessor(&earlier, &listing(1, 5)), earlier.get(2));
+        assert_eq!(predecessor(&earlier, &listing(3, 5)), earlier.last());
+        assert_eq!(predecessor(&[], &listing(3, 5)), None);
+    }
 
     #[test]
     fn sensitive_parameters() {
