@@ -5,7 +5,7 @@
 //! 202, 204, or 200 with a word or nothing in it. RFC 3986, section 5.2, as far as clients need it: no dot segments.
 
 use crate::mcp::site;
-use crate::model::message::{Field, HttpMethod, Request, Response};
+use crate::model::message::{Field, HttpMethod, Response, Transaction};
 
 /// Absolute path and query of an announced address; `base` is the path of the event stream.
 pub(super) fn resolve(uri: &str, base: Option<&str>) -> Option<String> {
@@ -64,11 +64,21 @@ pub(super) fn is_receipt(response: &Response) -> bool {
     matches!(response.status, 202 | 204) || (matches!(response.status, 200 | 201) && (plain || empty))
 }
 
-/// Whether a POST looks like one to an announced address: a session in its query, and none of the later fields.
-pub(super) fn is_announced(request: &Request) -> bool {
-    let fields = [Field::McpSessionId, Field::McpProtocolVersion, Field::McpMethod];
+/// Whether a POST is one to an announced address: it names a session in its query and none in the later field. Clients
+/// may send the field of the version all the same; what was refused is then no Streamable HTTP either.
+pub(super) fn is_announced(transaction: &Transaction) -> bool {
+    let Some(request) = &transaction.request else {
+        return false;
+    };
+    let later = [Field::McpProtocolVersion, Field::McpMethod];
+    let later = later.iter().any(|field| request.headers.has(*field));
+    let refused = transaction
+        .response
+        .as_ref()
+        .is_some_and(|response| response.status >= 400);
     request.method == HttpMethod::Post
-        && !fields.iter().any(|field| request.headers.has(*field))
+        && !request.headers.has(Field::McpSessionId)
+        && (refused || !later)
         && request.query().and_then(site::query_session).is_some()
 }
 

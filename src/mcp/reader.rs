@@ -358,13 +358,12 @@ impl Reader {
 
     /// Which transport a message shows; `None` when it could be either of HTTP's.
     fn transport(&self, message: &Message<'_>) -> Option<McpTransport> {
-        let request = message.transaction.and_then(|transaction| transaction.request.as_ref());
         match message.carrier {
             Carrier::Framed | Carrier::Line => Some(McpTransport::RawTcp),
             Carrier::WebSocket => Some(McpTransport::WebSocket),
             Carrier::SseEvent { .. } if self.stream.is_some() => Some(McpTransport::HttpSse),
             Carrier::HttpBody | Carrier::SseEvent { .. } => match message.dir {
-                _ if request.is_some_and(legacy::is_announced) => Some(McpTransport::HttpSse),
+                _ if message.transaction.is_some_and(legacy::is_announced) => Some(McpTransport::HttpSse),
                 Direction::ToClient => Some(McpTransport::StreamableHttp),
                 Direction::ToServer => None,
             },
@@ -391,8 +390,11 @@ impl Reader {
         let Some(raw) = raw.filter(|raw| !raw.is_empty()) else {
             // A POST whose answer is on its own connection has no session in its path.
             let response = transaction.response.as_ref();
-            let posted = request.filter(|request| request.method == HttpMethod::Post && !has_mcp_fields(request));
-            let posted = posted.filter(|_| response.is_none_or(legacy::is_receipt));
+            let posted = request.filter(|request| request.method == HttpMethod::Post);
+            let posted = posted.filter(|request| match (message.dir, response) {
+                (Direction::ToServer, _) | (Direction::ToClient, None) => true,
+                (Direction::ToClient, Some(response)) => !has_mcp_fields(request) && legacy::is_receipt(response),
+            });
             let named = posted.and_then(|request| legacy::session(request.path(), None));
             return self.stream.flatten().or(named);
         };
