@@ -5,7 +5,8 @@
 //! audience. A change is graded by what it brings: suspicious text, a parameter that asks for secrets or for the
 //! conversation, or weaker annotations make it high; a new server version announces it and makes it low.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -17,6 +18,13 @@ use crate::detect::{Detector, Findings, about};
 use crate::model::finding::{Finding, Kind, Severity};
 use crate::model::server::{Definition, ListingSeen, Mark, Server, Tool, View};
 use crate::model::stamp::{Span, Stamp};
+
+/// Most findings about one server, the worst first: a server that changes with every answer is told often enough.
+const MAX_FINDINGS: usize = 1024;
+/// Changes of one tool that are told one by one, unless they alarm; a description that holds the time changes always.
+const QUIET_CHANGES_MAX: usize = 8;
+/// Listings before one that are looked through for what the same client got.
+const LOOK_BACK_LISTINGS: usize = 32;
 
 /// Words in a parameter's name that ask for what a tool has no business with.
 const SENSITIVE_WORDS: [&str; 13] = [
@@ -54,18 +62,26 @@ impl Drift {
 
 impl Detector for Drift {
     fn review(&self, server: &Server, _all: &View, out: &mut Findings) {
+        let mut all = Findings::default();
         for tool in &server.tools {
-            self.definitions(server, tool, out);
+            self.definitions(server, tool, &mut all);
         }
+        identity(server, &mut all);
+        instructions(server, &mut all);
         for audience in server.listings.chunk_by(|a, b| a.audience == b.audience) {
-            for pair in audience.windows(2) {
-                if let [before, after] = pair {
-                    listings(server, before, after, out);
+            for (at, after) in audience.iter().enumerate() {
+                let earlier = audience.get(..at).unwrap_or_default();
+                if let Some(before) = predecessor(earlier, after)
+                    && all.findings.len() < MAX_FINDINGS
+                {
+                    listings(server, before, after, &mut all);
                 }
             }
         }
-        identity(server, out);
-        instructions(server, out);
+        all.findings
+            .sort_by_key(|finding| (Reverse(finding.severity), finding.seen.first));
+        all.findings.truncate(MAX_FINDINGS);
+        out.findings.append(&mut all.findings);
     }
 }
 
@@ -80,9 +96,19 @@ impl Drift {
         };
         let mut history: Vec<&Definition> = tool.earlier.iter().chain([&current]).collect();
         history.sort_by_key(|definition| (definition.seen.first, definition.seen.last, definition.sha256));
+        let start = out.findings.len();
+        let mut quiet = 0;
         for pair in history.windows(2) {
             let [before, after] = pair else { continue };
             let change = Change::between(&before.definition, &after.definition, &self.suspicion);
+            quiet += usize::from(change.alarming.is_empty());
+            if change.alarming.is_empty() && quiet > QUIET_CHANGES_MAX {
+                if let Some(last) = out.findings.get_mut(start..).and_then(|told| told.last_mut()) {
+                    last.count += 1;
+                    last.seen.last = last.seen.last.max(after.seen.last);
+                }
+                continue;
+            }
             let announced = new_version(server, before.seen.first, after.seen.first);
             let severity = match (change.alarming.is_empty(), &announced) {
                 (false, _) => Severity::High,
@@ -112,8 +138,23 @@ impl Drift {
     }
 }
 
+/// The listing that another is held against: the last one that the same client got, else the last one.
+fn predecessor<'l>(earlier: &'l [ListingSeen], after: &ListingSeen) -> Option<&'l ListingSeen> {
+    let same = |before: &&ListingSeen| !before.clients.is_disjoint(&after.clients);
+    earlier
+        .iter()
+        .rev()
+        .take(LOOK_BACK_LISTINGS)
+        .find(same)
+        .or_else(|| earlier.last())
+}
+
 /// Tools that one listing of an audience has and the one before lacks, and the other way round.
 fn listings(server: &Server, before: &ListingSeen, after: &ListingSeen, out: &mut Findings) {
+    // Given by turns to different clients: these are roles that no credential shows, or other backends, no change.
+    if before.seen.last >= after.seen.first && before.clients.is_disjoint(&after.clients) {
+        return;
+    }
     let announced = new_version(server, before.seen.first, after.seen.first);
     let severity = if announced.is_some() {
         Severity::Low
@@ -138,24 +179,26 @@ fn listings(server: &Server, before: &ListingSeen, after: &ListingSeen, out: &mu
 
 /// Another name at the same place. Names that alternate are those of servers behind one gateway.
 fn identity(server: &Server, out: &mut Findings) {
-    let mut names: Vec<(&str, Span)> = Vec::new();
+    let mut by_name: BTreeMap<&str, (Span, Mark)> = BTreeMap::new();
     for identity in &server.identities {
-        match names.iter_mut().find(|(name, _)| *name == identity.name) {
-            Some((_, seen)) => seen.join(identity.seen),
-            None => names.push((&identity.name, identity.seen)),
-        }
+        let known = by_name.entry(&identity.name).or_insert((identity.seen, identity.mark));
+        known.0.join(identity.seen);
+        known.1 = known.1.min(identity.mark);
     }
+    let mut names: Vec<(&str, (Span, Mark))> = by_name.into_iter().collect();
+    names.sort_by_key(|(name, (seen, _))| (seen.first, *name));
     for pair in names.windows(2) {
-        let [(before, old), (after, new)] = pair else { continue };
-        if old.last >= new.first {
+        let [(before, (old, _)), (after, (new, mark))] = pair else {
+            continue;
+        };
+        if old.last >= new.first || out.findings.len() >= MAX_FINDINGS {
             continue;
         }
         let title = format!(
             "MCP server at {} calls itself {after}, no longer {before}",
             server.endpoint
         );
-        let mut finding = about::marked(Kind::ToolDrift, server, Severity::Medium, title, None);
-        finding.seen = *new;
+        let mut finding = drift(server, Severity::Medium, title, *mark, *new);
         finding.key.place = Some("serverInfo.name".to_owned());
         finding.key.subject = Some(format!("{before} to {after}"));
         out.findings.push(finding);
@@ -320,6 +363,45 @@ fn hex(hash: &[u8; 32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::net::{Endpoint, FiveTuple, Transport};
+    use crate::model::server::Audience;
+    use crate::model::stamp::Timestamp;
+
+    fn listing(client: u8, second: i64) -> ListingSeen {
+        let addr = [10, 0, 0, client].into();
+        let at = Stamp {
+            time: Timestamp::from_parts(second, 0),
+            ..Stamp::default()
+        };
+        let end = Endpoint::new(addr, 1);
+        let flow = FiveTuple {
+            transport: Transport::Tcp,
+            client: end,
+            server: end,
+        };
+        ListingSeen {
+            audience: Audience {
+                auth: None,
+                client: None,
+            },
+            names: BTreeSet::new(),
+            clients: BTreeSet::from([addr]),
+            seen: Span::at(at),
+            mark: Mark {
+                at,
+                flow,
+                session: None,
+            },
+        }
+    }
+
+    #[test]
+    fn a_listing_is_held_against_the_same_clients() {
+        let earlier = [listing(1, 1), listing(2, 2), listing(1, 3), listing(2, 4)];
+        assert_eq!(predecessor(&earlier, &listing(1, 5)), earlier.get(2));
+        assert_eq!(predecessor(&earlier, &listing(3, 5)), earlier.last());
+        assert_eq!(predecessor(&[], &listing(3, 5)), None);
+    }
 
     #[test]
     fn sensitive_parameters() {

@@ -15,6 +15,7 @@ use crate::detect::panel::Ruleset;
 use crate::detect::signature::secrets::{Hit, Place};
 use crate::detect::signature::{Plain, Signatures};
 use crate::detect::{Detector, FactMask, Findings, redact};
+use crate::mcp::site::without_secrets;
 use crate::mcp::walk::Walk;
 use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Severity, SiteKey};
 use crate::model::mcp::{JsonRpc, Site};
@@ -306,12 +307,13 @@ fn mirrors_body(place: &str) -> bool {
     header.is_none_or(|name| name.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("mcp-")))
 }
 
-/// The server, owned. A path that still holds a secret loses it here at the latest.
+/// The server as the inventory knows it: a name or path that still holds a secret loses it.
 fn site(site: &Site<'_>, signatures: &Signatures) -> SiteKey {
+    let erase = |text: &str| redact::replace_hits(text, signatures);
     SiteKey {
         endpoint: site.endpoint,
-        hostname: site.hostname.map(Into::into),
-        path: site.path.map(|path| redact::blank_hits(path, signatures).into()),
+        hostname: site.hostname.map(|name| without_secrets(name, '.', &erase).into()),
+        path: site.path.map(|path| without_secrets(path, '/', &erase).into()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! From the joined inventory to the view that is reported: servers inferred from names, findings of the record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::detect::Findings;
@@ -29,6 +29,13 @@ pub fn review(shared: &Shared, capture: Capture) -> View {
         .filter(|server| server.approval.is_some())
         .map(|server| server.id.clone())
         .collect();
+    // A name that led to an approved server is approved with it, also where only its address is written down.
+    let names: BTreeSet<&str> = view
+        .servers
+        .iter()
+        .filter(|server| server.approval.is_some() && server.evidence != ServerEvidence::Message)
+        .filter_map(|server| server.hostname.as_deref())
+        .collect();
     view.findings.retain(|reported| {
         let key = &reported.finding.key;
         if !matches!(key.kind, Kind::RegistryLookup | Kind::RemoteEndpoint) {
@@ -42,7 +49,7 @@ pub fn review(shared: &Shared, capture: Capture) -> View {
             .unwrap_or_default();
         let covered = key.client.is_some_and(|client| policy.covers_name(name, client, now));
         let server = reported.server_id.as_ref().is_some_and(|id| approved.contains(id));
-        !covered && !server
+        !covered && !server && !names.contains(name)
     });
     let mut findings = Findings::default();
     shared.panel.review(&view, &mut findings);

@@ -29,7 +29,8 @@ pub(super) struct Account {
     /// Requests whose reply travels on another connection, accepted with 202.
     pub(super) accepted: u64,
     pub(super) messages: Messages,
-    pub(super) identities: BTreeMap<(String, String), Span>,
+    /// Names and versions, with the earliest evidence.
+    pub(super) identities: BTreeMap<(String, String), (Span, Mark)>,
     /// By hash, with the earliest evidence.
     pub(super) instructions: BTreeMap<[u8; 32], (Span, Mark)>,
     pub(super) revisions: BTreeSet<Revision>,
@@ -70,6 +71,8 @@ pub(super) struct PageKey {
 pub(super) struct PageSeen {
     pub(super) seen: Span,
     pub(super) mark: Mark,
+    /// Who got it.
+    pub(super) clients: BTreeSet<IpAddr>,
 }
 
 #[derive(Clone, Debug)]
@@ -113,7 +116,10 @@ impl Account {
         merge(&mut self.messages.by_method, other.messages.by_method, |mine, its| {
             *mine += its;
         });
-        merge(&mut self.identities, other.identities, Span::join);
+        merge(&mut self.identities, other.identities, |mine, its| {
+            mine.0.join(its.0);
+            mine.1 = mine.1.min(its.1);
+        });
         merge(&mut self.instructions, other.instructions, |mine, its| {
             mine.0.join(its.0);
             mine.1 = mine.1.min(its.1);
@@ -122,7 +128,10 @@ impl Account {
         self.auth = self.auth.max(other.auth);
         merge(&mut self.tools, other.tools, |mine, its| {
             mine.seen.join(its.seen);
-            mine.mark = mine.mark.min(its.mark);
+            // White space may differ within one definition: the description is that of the earliest evidence.
+            if (its.mark, its.description_sha256) < (mine.mark, mine.description_sha256) {
+                (mine.mark, mine.description_sha256) = (its.mark, its.description_sha256);
+            }
             // One slice may have had room for the text and another not.
             if mine.definition.len() < its.definition.len() {
                 mine.definition = its.definition;
@@ -131,6 +140,7 @@ impl Account {
         merge(&mut self.pages, other.pages, |mine, its| {
             mine.seen.join(its.seen);
             mine.mark = mine.mark.min(its.mark);
+            mine.clients.extend(its.clients);
         });
         self.offers.extend(other.offers);
         merge(&mut self.peers, other.peers, join_peer);
@@ -155,7 +165,7 @@ impl Account {
                 .by_method
                 .retain(|name, _| crate::mcp::method::find(name).is_some());
         }
-        self.identities.retain(|_, seen| recent(seen));
+        self.identities.retain(|_, (seen, _)| recent(seen));
         self.instructions.retain(|_, (seen, _)| recent(seen));
         self.tools.retain(|_, tool| recent(&tool.seen));
         self.pages.retain(|_, page| recent(&page.seen));

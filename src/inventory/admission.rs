@@ -24,7 +24,7 @@ pub struct InventoryConfig {
     pub max_details: usize,
     /// Tool definitions.
     pub max_tools: usize,
-    /// Text of tool definitions, in bytes.
+    /// Text of tool definitions and of listings, in bytes.
     pub tool_text_max_bytes: usize,
     /// Findings, and lookups.
     pub max_findings: usize,
@@ -58,6 +58,7 @@ impl Default for InventoryConfig {
 #[expect(missing_docs, reason = "each is a field or an entry of an account")]
 pub enum Class {
     Alias,
+    Audience,
     Call,
     Client,
     Finding,
@@ -70,6 +71,7 @@ pub enum Class {
     Server,
     Session,
     Suspect,
+    Text,
     Tool,
 }
 
@@ -93,6 +95,7 @@ impl Admission {
         for (class, total) in [
             (Class::Server, config.max_servers),
             (Class::Suspect, config.max_suspects),
+            (Class::Text, config.max_tools.saturating_add(config.max_details)),
             (Class::Tool, config.max_tools),
             (Class::Finding, config.max_findings),
             (Class::Lookup, config.max_findings),
@@ -127,14 +130,18 @@ impl Admission {
         self.known[class as usize].contains(&hash_of(key))
     }
 
-    /// Whether so many bytes of tool text may still be kept by this slice.
-    pub fn admit_text(&mut self, bytes: usize) -> bool {
-        if self.text_bytes + bytes > self.text_max_bytes {
+    /// Whether the text of a key is kept by this slice, or its bytes still may be.
+    pub fn admit_text(&mut self, key: &impl Hash, bytes: usize) -> bool {
+        if self.knows(Class::Text, key) {
+            return true;
+        }
+        let sum = self.text_bytes.saturating_add(bytes);
+        if sum > self.text_max_bytes {
             self.refused += 1;
             return false;
         }
-        self.text_bytes += bytes;
-        true
+        self.text_bytes = sum;
+        self.admit(Class::Text, key)
     }
 
     /// Deals the share anew: the inventory has forgotten what this slice brought in and has not seen since.
@@ -174,6 +181,17 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_was_refused_stays_out() {
+        let config = InventoryConfig {
+            tool_text_max_bytes: SLICES * 100,
+            ..InventoryConfig::default()
+        };
+        let mut admission = Admission::new(&config);
+        assert!(admission.admit_text(&1, 60) && !admission.admit_text(&2, 60) && !admission.admit_text(&2, 60));
+        assert!(admission.admit_text(&1, 60) && admission.admit_text(&3, 40) && !admission.admit_text(&4, 1));
+    }
+
+    #[test]
     fn a_renewed_share_is_a_new_one() {
         let config = InventoryConfig {
             max_servers: 1,
@@ -181,11 +199,11 @@ mod tests {
             ..InventoryConfig::default()
         };
         let mut admission = Admission::new(&config);
-        assert!(admission.admit(Class::Server, &1) && admission.admit_text(4));
-        assert!(!admission.admit(Class::Server, &2) && !admission.admit_text(1));
+        assert!(admission.admit(Class::Server, &1) && admission.admit_text(&1, 4));
+        assert!(!admission.admit(Class::Server, &2) && !admission.admit_text(&2, 1));
         admission.renew();
-        assert!(admission.admit(Class::Server, &2) && admission.admit_text(4));
-        assert!(!admission.knows(Class::Server, &1) && !admission.admit_text(1));
+        assert!(admission.admit(Class::Server, &2) && admission.admit_text(&3, 4));
+        assert!(!admission.knows(Class::Server, &1) && !admission.admit_text(&4, 1));
         assert_eq!(admission.take_refused(), 3);
     }
 }

@@ -6,6 +6,7 @@
 mod account;
 pub mod admission;
 mod grouping;
+mod kept;
 pub mod tally;
 pub mod view;
 
@@ -101,7 +102,12 @@ impl Inventory {
         keep(&mut account.instructions, Class::Identity, key, admission);
         keep(&mut account.peers, Class::Peer, key, admission);
         keep(&mut account.clients, Class::Client, key, admission);
-        keep(&mut account.pages, Class::Listing, key, admission);
+        account.pages.retain(|page, seen| {
+            seen.clients
+                .retain(|client| admission.admit(Class::Audience, &(key, page, client)));
+            let bytes = page.names.iter().map(String::len).sum();
+            admission.admit(Class::Listing, &(key, page)) && admission.admit_text(&(key, page), bytes)
+        });
         keep(&mut account.sessions, Class::Session, key, admission);
         for (id, session) in &mut account.sessions {
             session
@@ -115,14 +121,12 @@ impl Inventory {
             .aliases
             .retain(|alias| admission.admit(Class::Alias, &(key, alias)));
         account.tools.retain(|(name, sha256), tool| {
-            if !admission.knows(Class::Tool, &(key, name, sha256)) {
-                if !admission.admit(Class::Tool, &(key, name, sha256)) {
-                    return false;
-                }
-                if !admission.admit_text(tool.definition.len()) {
-                    tool.definition = Arc::from("");
-                    return true;
-                }
+            if !admission.admit(Class::Tool, &(key, name, sha256)) {
+                return false;
+            }
+            if !admission.admit_text(&(key, name, sha256), tool.definition.len()) {
+                tool.definition = Arc::from("");
+                return true;
             }
             tool.definition = self
                 .texts

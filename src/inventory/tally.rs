@@ -3,12 +3,14 @@
 //! The inventory is touched when a flow ends or its tally has grown, never per packet. A partial account joins to the
 //! same result however the flow's observations are cut into tallies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::inventory::account::{Account, ClientSeen, PageKey, PageSeen, SessionSeen, ToolSeen, earliest, first_of};
+use crate::inventory::kept::{Kept, clip};
 use crate::mcp::method;
+use crate::mcp::site::without_secrets;
 use crate::model::finding::{Finding, FindingKey, SiteKey};
 use crate::model::mcp::{Auth, McpTransport, RpcKind, Site};
 use crate::model::message::Field;
@@ -23,9 +25,6 @@ pub const FLUSH_MESSAGES: u32 = 256;
 /// Findings after which a flow hands its tally over.
 pub const FLUSH_FINDINGS: usize = 256;
 
-/// Longest name, version, method or user agent that is kept, in bytes.
-pub const TEXT_MAX_BYTES: usize = 256;
-
 /// Longest tool definition that is kept, in bytes.
 pub const DEFINITION_MAX_BYTES: usize = 65_536;
 
@@ -39,6 +38,19 @@ pub struct Tally {
     pub(super) findings: BTreeMap<FindingKey, Finding>,
     pub(super) lookups: BTreeMap<LookupKey, Lookup>,
     messages: u32,
+    kept: Kept,
+}
+
+/// How names and texts become what may be kept.
+struct Erase<'a> {
+    kept: &'a mut Kept,
+    redact: &'a dyn Fn(&str) -> String,
+}
+
+impl Erase<'_> {
+    fn name(&mut self, raw: &str) -> String {
+        self.kept.text(raw, self.redact)
+    }
 }
 
 impl Tally {
@@ -56,16 +68,20 @@ impl Tally {
         self.messages = 0;
     }
 
-    /// Adds an observation. `redact` replaces credentials and personal data in a tool definition.
+    /// Adds an observation. `redact` replaces credentials and personal data in what is kept.
     pub fn learn(&mut self, seen: &Observation<'_>, redact: &dyn Fn(&str) -> String) {
         let Fact::Mcp(mcp) = seen.fact else { return };
         self.messages = self.messages.saturating_add(1);
-        let account = account(&mut self.accounts, &mcp.site);
-        account.note(seen, mcp);
-        account.note_peer(seen, mcp);
-        account.note_session(seen, mcp);
+        let account = account(&mut self.accounts, &mcp.site, redact);
+        let erase = &mut Erase {
+            kept: &mut self.kept,
+            redact,
+        };
+        account.note(seen, mcp, erase);
+        account.note_peer(seen, mcp, erase);
+        account.note_session(seen, mcp, erase);
         if let Some(listing) = &mcp.listing {
-            account.note_listing(seen, mcp, listing, redact);
+            account.note_listing(seen, mcp, listing, erase);
         }
     }
 
@@ -123,25 +139,35 @@ pub(super) fn join_lookup(known: &mut Lookup, other: &Lookup) {
 }
 
 /// The partial account of a site; a flow has one or a few.
-fn account<'a>(accounts: &'a mut Vec<(SiteKey, Account)>, site: &Site<'_>) -> &'a mut Account {
-    let same = |key: &SiteKey| {
-        key.endpoint == site.endpoint && key.hostname.as_deref() == site.hostname && key.path.as_deref() == site.path
+fn account<'a>(
+    accounts: &'a mut Vec<(SiteKey, Account)>,
+    site: &Site<'_>,
+    redact: &dyn Fn(&str) -> String,
+) -> &'a mut Account {
+    let find = |accounts: &[(SiteKey, Account)], hostname: Option<&str>, path: Option<&str>| {
+        accounts.iter().position(|(key, _)| {
+            key.endpoint == site.endpoint && key.hostname.as_deref() == hostname && key.path.as_deref() == path
+        })
     };
-    let at = accounts.iter().position(|(key, _)| same(key)).unwrap_or_else(|| {
-        let key = SiteKey {
-            endpoint: site.endpoint,
-            hostname: site.hostname.map(Arc::from),
-            path: site.path.map(Arc::from),
-        };
-        accounts.push((key, Account::default()));
-        accounts.len() - 1
+    let at = find(accounts, site.hostname, site.path).unwrap_or_else(|| {
+        let hostname = site.hostname.map(|name| without_secrets(name, '.', redact));
+        let path = site.path.map(|path| without_secrets(path, '/', redact));
+        find(accounts, hostname.as_deref(), path.as_deref()).unwrap_or_else(|| {
+            let key = SiteKey {
+                endpoint: site.endpoint,
+                hostname: hostname.map(Arc::from),
+                path: path.map(Arc::from),
+            };
+            accounts.push((key, Account::default()));
+            accounts.len() - 1
+        })
     });
     &mut accounts[at].1
 }
 
 impl Account {
     /// Counts, identity, proof.
-    fn note(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>) {
+    fn note(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>, erase: &mut Erase<'_>) {
         crate::inventory::account::join_span(&mut self.seen, Some(Span::at(seen.at)));
         self.transports.extend(mcp.transport);
         self.proof |= mcp.proof.0 & !Proof::ECHO;
@@ -163,7 +189,7 @@ impl Account {
                     match counts.by_method.get_mut(rpc.method) {
                         Some(count) => *count += 1,
                         None => {
-                            counts.by_method.insert(clip(rpc.method), 1);
+                            *counts.by_method.entry(erase.name(rpc.method)).or_insert(0) += 1;
                         }
                     }
                 }
@@ -173,11 +199,11 @@ impl Account {
             self.auth = self.auth.max(answered_auth(mcp));
         }
         if let Some(Implementation { name, version }) = &mcp.server {
-            let span = self
-                .identities
-                .entry((clip(name), clip(version)))
-                .or_insert_with(|| Span::at(seen.at));
-            span.join(Span::at(seen.at));
+            let (span, mark) = (Span::at(seen.at), mark(seen, mcp));
+            let name = (erase.name(name), erase.name(version));
+            let known = self.identities.entry(name).or_insert((span, mark));
+            known.0.join(span);
+            known.1 = known.1.min(mark);
         }
         if let Some(text) = &mcp.instructions {
             use sha2::Digest as _;
@@ -189,11 +215,14 @@ impl Account {
         }
         self.revisions.extend(mcp.revision);
         self.offers.extend(mcp.offers.iter().copied());
-        self.aliases.extend(mcp.alias.map(str::to_owned));
+        self.aliases.extend(
+            mcp.alias
+                .map(|path| without_secrets(path, '/', erase.redact).into_owned()),
+        );
     }
 
     /// The client address and what it proves.
-    fn note_peer(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>) {
+    fn note_peer(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>, erase: &mut Erase<'_>) {
         let client = seen.flow.tuple.client.addr;
         let mark = mark(seen, mcp);
         let span = Span::at(seen.at);
@@ -221,27 +250,26 @@ impl Account {
         if disclosed && mcp.success && mcp.auth.is_none_or(|auth| auth == Auth::None) {
             peer.open = first_of(peer.open, Some(mark));
         }
-        let request = mcp.transaction.and_then(|transaction| transaction.request.as_ref());
-        let user_agent = request.and_then(|request| {
-            request
-                .headers
-                .text(Field::UserAgent)
-                .map(|value| (request.at, clip(value)))
-        });
         if mcp.rpc.is_some() && mcp.dir == Direction::ToServer {
-            let name = |field: fn(&Implementation<'_>) -> String| mcp.client.as_ref().map(field);
-            let key = (client, name(|info| clip(&info.name)), name(|info| clip(&info.version)));
+            let request = mcp.transaction.and_then(|transaction| transaction.request.as_ref());
+            let agent = request.and_then(|request| Some((request.at, request.headers.text(Field::UserAgent)?)));
+            let info = mcp.client.as_ref();
+            let key = (
+                client,
+                info.map(|info| erase.name(&info.name)),
+                info.map(|info| erase.name(&info.version)),
+            );
             let known = self.clients.entry(key).or_insert(ClientSeen {
                 seen: span,
                 user_agent: None,
             });
             known.seen.join(span);
-            earliest(&mut known.user_agent, user_agent);
+            earliest(&mut known.user_agent, agent.map(|(at, agent)| (at, erase.name(agent))));
         }
     }
 
     /// The MCP session.
-    fn note_session(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>) {
+    fn note_session(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>, erase: &mut Erase<'_>) {
         let handshake = mcp.success && mcp.call.is_some_and(|call| call.method == "initialize") && mcp.rpc.is_some();
         // A stateless handshake server gives no session id: the handshake itself is the session.
         let id = match mcp.session {
@@ -262,7 +290,7 @@ impl Account {
         session.transport = first_of(session.transport, mcp.transport);
         earliest(
             &mut session.client_name,
-            mcp.client.as_ref().map(|info| (seen.at, clip(&info.name))),
+            mcp.client.as_ref().map(|info| (seen.at, erase.name(&info.name))),
         );
         earliest(&mut session.revision, mcp.revision.map(|revision| (seen.at, revision)));
         let greeted = mcp.rpc.is_some() && mcp.dir == Direction::ToClient && mcp.success && mcp.server.is_some();
@@ -278,7 +306,7 @@ impl Account {
         if rpc.kind == RpcKind::Request && rpc.method == "tools/call" {
             *session
                 .calls
-                .entry(clip(mcp.name.as_deref().unwrap_or_default()))
+                .entry(erase.name(mcp.name.as_deref().unwrap_or_default()))
                 .or_insert(0) += 1;
         }
         let mark = Mark {
@@ -300,27 +328,23 @@ impl Account {
     }
 
     /// One page of tools.
-    fn note_listing(
-        &mut self,
-        seen: &Observation<'_>,
-        mcp: &Mcp<'_>,
-        listing: &Listing<'_>,
-        redact: &dyn Fn(&str) -> String,
-    ) {
+    fn note_listing(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>, listing: &Listing<'_>, erase: &mut Erase<'_>) {
         let mark = mark(seen, mcp);
         let span = Span::at(seen.at);
+        let mut names = BTreeSet::new();
         for tool in &listing.tools {
-            let known = self
-                .tools
-                .entry((clip(&tool.name), tool.sha256))
-                .or_insert_with(|| ToolSeen {
-                    seen: span,
-                    mark,
-                    description_sha256: tool.description_sha256,
-                    definition: clip_to(&redact(&tool.canonical), DEFINITION_MAX_BYTES).into(),
-                });
+            let name = erase.name(&tool.name);
+            names.insert(name.clone());
+            let known = self.tools.entry((name, tool.sha256)).or_insert_with(|| ToolSeen {
+                seen: span,
+                mark,
+                description_sha256: tool.description_sha256,
+                definition: clip(&(erase.redact)(&tool.canonical), DEFINITION_MAX_BYTES).into(),
+            });
             known.seen.join(span);
-            known.mark = known.mark.min(mark);
+            if mark < known.mark {
+                (known.mark, known.description_sha256) = (mark, tool.description_sha256);
+            }
         }
         let auth = mcp.call.map(|call| call.auth).or(mcp.auth);
         let holder = auth
@@ -330,9 +354,14 @@ impl Account {
             audience: Audience { auth, client: holder },
             cursor: listing.cursor,
             next: listing.next,
-            names: listing.tools.iter().map(|tool| clip(&tool.name)).collect(),
+            names,
         };
-        let known = self.pages.entry(key).or_insert(PageSeen { seen: span, mark });
+        let known = self.pages.entry(key).or_insert_with(|| PageSeen {
+            seen: span,
+            mark,
+            clients: BTreeSet::new(),
+        });
+        known.clients.insert(seen.flow.tuple.client.addr);
         known.seen.join(span);
         known.mark = known.mark.min(mark);
     }
@@ -360,17 +389,4 @@ fn mark(seen: &Observation<'_>, mcp: &Mcp<'_>) -> Mark {
         flow: seen.flow.tuple,
         session: mcp.session,
     }
-}
-
-/// At most [`TEXT_MAX_BYTES`], cut at a character.
-fn clip(text: &str) -> String {
-    clip_to(text, TEXT_MAX_BYTES)
-}
-
-fn clip_to(text: &str, max: usize) -> String {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
 }

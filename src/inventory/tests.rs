@@ -51,7 +51,9 @@ fn account(seconds: i64, tool: &str) -> Account {
         tools: BTreeMap::from([((tool.to_owned(), [tool.len() as u8; 32]), listed)]),
         ..Account::default()
     };
-    account.identities.insert((tool.to_owned(), String::new()), seen);
+    account
+        .identities
+        .insert((tool.to_owned(), String::new()), (seen, mark));
     account
 }
 

@@ -61,8 +61,10 @@ impl Inventory {
         view.sessions
             .sort_by(|a, b| (a.server, a.seen.first, &a.id).cmp(&(b.server, b.seen.first, &b.id)));
         let mut findings = BTreeMap::new();
-        for entry in &self.findings {
-            let mut finding = entry.value().clone();
+        let mut known: Vec<Finding> = self.findings.iter().map(|entry| entry.value().clone()).collect();
+        // Two sites of one server may tell the same of one packet: whose evidence stays must not be chance.
+        known.sort_by(|a, b| a.key.cmp(&b.key));
+        for mut finding in known {
             if let Some(site) = &finding.key.site {
                 match homes.get(site) {
                     Some(home) => finding.key.site = Some(home.clone()),
@@ -81,10 +83,20 @@ impl Inventory {
 impl View {
     /// Adds findings, and puts all of them in order.
     pub fn report(&mut self, findings: impl IntoIterator<Item = Finding>) {
-        self.findings.extend(findings.into_iter().map(|finding| Reported {
-            id: finding_id(&finding.key),
-            server_id: finding.key.site.as_ref().map(server_id),
-            finding,
+        let mut joined = BTreeMap::new();
+        // A tool that comes twice appears once, and that two times.
+        findings
+            .into_iter()
+            .for_each(|finding| join_finding(&mut joined, finding));
+        self.findings.extend(joined.into_values().map(|mut finding| {
+            let server_id = finding.key.site.as_ref().map(server_id);
+            let session = &mut finding.evidence.session;
+            *session = session.map(|id| scoped(id, server_id.as_deref().unwrap_or_default()));
+            Reported {
+                id: finding_id(&finding.key),
+                server_id,
+                finding,
+            }
         }));
         self.findings.sort_by(|a, b| {
             let (one, two) = (&a.finding, &b.finding);
@@ -140,6 +152,14 @@ fn finding_id(key: &FindingKey) -> String {
     ])
 }
 
+/// A session within its server: a gateway may hand the id of one session on to the next server.
+fn scoped(session: u64, server_id: &str) -> u64 {
+    let digest = Sha256::new_with_prefix(session.to_be_bytes())
+        .chain_update(server_id)
+        .finalize();
+    digest.iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+}
+
 fn digest(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -157,14 +177,15 @@ fn server(group: &Group) -> Server {
     let latest = account
         .identities
         .iter()
-        .max_by_key(|((name, version), span)| (span.last, name.clone(), version.clone()));
+        .max_by_key(|((name, version), (span, _))| (span.last, name.clone(), version.clone()));
     let mut identities: Vec<Identity> = account
         .identities
         .iter()
-        .map(|((name, version), seen)| Identity {
+        .map(|((name, version), (seen, mark))| Identity {
             name: name.clone(),
             version: version.clone(),
             seen: *seen,
+            mark: *mark,
         })
         .collect();
     identities.sort_by_key(|identity| (identity.seen.first, identity.seen.last));
@@ -306,6 +327,7 @@ fn listings(pages: &BTreeMap<PageKey, PageSeen>) -> Vec<ListingSeen> {
         let listing = ListingSeen {
             audience: first.audience,
             names: names.clone(),
+            clients: seen.clients.clone(),
             seen: seen.seen,
             mark: seen.mark,
         };
@@ -313,6 +335,7 @@ fn listings(pages: &BTreeMap<PageKey, PageSeen>) -> Vec<ListingSeen> {
             .and_modify(|known| {
                 known.seen.join(seen.seen);
                 known.mark = known.mark.min(seen.mark);
+                known.clients.extend(&seen.clients);
             })
             .or_insert(listing);
     }
@@ -325,7 +348,7 @@ fn sessions(group: &Group, server_id: &str) -> Vec<Session> {
     let known = group.account.sessions.iter().filter(|(_, session)| session.established);
     known
         .map(|(id, session)| Session {
-            id: format!("{id:016x}"),
+            id: format!("{:016x}", scoped(*id, server_id)),
             server_id: server_id.to_owned(),
             server: group.key.endpoint,
             client: Some(session.client.1),

@@ -12,8 +12,11 @@ use crate::model::observation::Call;
 /// Requests of one connection that wait for a response. The oldest goes first.
 pub const CALLS_MAX: usize = 1024;
 
-/// Exchanges of one connection that are remembered. A response is rarely far behind its request.
-pub const EXCHANGES_MAX: usize = 64;
+/// Bytes of ids, methods and names of all that waits on one connection. The oldest goes first.
+pub const CALLS_MAX_BYTES: usize = 131_072;
+
+/// Exchanges of one connection that are remembered: as many as requests may be pipelined, so that no refusal is missed.
+pub const EXCHANGES_MAX: usize = 256;
 
 /// Longest id, method or name that is kept, in bytes; a longer one is not matched.
 pub const TOKEN_MAX_BYTES: usize = 256;
@@ -35,6 +38,11 @@ pub struct Pending {
 }
 
 impl Pending {
+    fn weight(&self) -> usize {
+        let name = self.name.as_ref().map_or(0, |name| name.len());
+        self.id.len().saturating_add(self.method.len()).saturating_add(name)
+    }
+
     /// As an observation shows it.
     pub fn call(&self) -> Call<'_> {
         Call {
@@ -50,7 +58,7 @@ impl Pending {
 /// What is known of one HTTP exchange before its response.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Exchange {
-    /// [`crate::model::message::Transaction::number`].
+    /// Number within the connection, which survives a loss of step.
     pub number: u64,
     /// JSON-RPC requests in the request body.
     pub requests: u32,
@@ -68,6 +76,8 @@ pub struct Exchange {
 #[derive(Debug, Default)]
 pub struct Calls {
     pending: VecDeque<Pending>,
+    /// Text of all that is pending.
+    bytes: usize,
     exchanges: VecDeque<Exchange>,
     /// Stands in where an index could fail; it cannot, and this spares the reader a panic to reason about.
     spare: Exchange,
@@ -79,10 +89,7 @@ impl Calls {
         if id.len() > TOKEN_MAX_BYTES || call.method.len() > TOKEN_MAX_BYTES {
             return;
         }
-        if self.pending.len() >= CALLS_MAX {
-            self.pending.pop_front();
-        }
-        self.pending.push_back(Pending {
+        let pending = Pending {
             exchange,
             dir,
             id: id.into(),
@@ -92,7 +99,15 @@ impl Calls {
             cursor: call.cursor,
             revision: call.revision,
             proven,
-        });
+        };
+        self.bytes = self.bytes.saturating_add(pending.weight());
+        self.pending.push_back(pending);
+        while self.pending.len() > CALLS_MAX || self.bytes > CALLS_MAX_BYTES {
+            let oldest = self.pending.pop_front();
+            self.bytes = self
+                .bytes
+                .saturating_sub(oldest.map_or(usize::MAX, |oldest| oldest.weight()));
+        }
     }
 
     /// Takes the request that a response with this id answers. `dir` is the direction of the response; outside its own
@@ -102,7 +117,9 @@ impl Calls {
             .pending
             .iter()
             .position(|pending| pending.exchange == exchange && pending.dir != dir && &*pending.id == id)?;
-        self.pending.remove(at)
+        let found = self.pending.remove(at)?;
+        self.bytes = self.bytes.saturating_sub(found.weight());
+        Some(found)
     }
 
     /// Whether a message of that exchange was seen.
@@ -124,5 +141,36 @@ impl Calls {
             self.exchanges.len().saturating_sub(1)
         });
         self.exchanges.get_mut(at).unwrap_or(&mut self.spare)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_within_bounds() {
+        let mut calls = Calls::default();
+        let name = "n".repeat(200);
+        for id in 0..2000 {
+            let call = Call {
+                method: "tools/call",
+                name: Some(&name),
+                auth: Auth::None,
+                cursor: None,
+                revision: None,
+            };
+            calls.ask(0, Direction::ToServer, &id.to_string(), call, false);
+            assert!(calls.bytes <= CALLS_MAX_BYTES && calls.pending.len() <= CALLS_MAX);
+        }
+        assert!(calls.answer(0, Direction::ToClient, "0").is_none());
+        assert!(calls.answer(0, Direction::ToServer, "1999").is_none());
+        assert!(calls.answer(0, Direction::ToClient, "1999").is_some());
+        assert!(calls.answer(0, Direction::ToClient, "1999").is_none());
+        while let Some(pending) = calls.pending.front() {
+            let id = pending.id.clone();
+            assert!(calls.answer(0, Direction::ToClient, &id).is_some());
+        }
+        assert_eq!(calls.bytes, 0);
     }
 }

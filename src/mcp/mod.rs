@@ -18,6 +18,7 @@
 pub mod calls;
 pub mod escape;
 pub mod jsonrpc;
+mod legacy;
 pub mod method;
 mod proof;
 mod reader;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::mcp::calls::Calls;
 use crate::mcp::jsonrpc;
 use crate::mcp::shape::{self, ResultShape};
-use crate::mcp::{proof, site, tools};
+use crate::mcp::{legacy, proof, site, tools};
 use crate::model::flow::FlowInfo;
 use crate::model::mcp::{Auth, JsonRpc, McpTransport, Revision, RpcKind, Site};
 use crate::model::message::{Body, Carrier, Field, HttpMethod, Message, Request, Transaction};
@@ -25,6 +25,8 @@ pub struct Reader {
     session: Option<(Box<[u8]>, u64)>,
     /// This flow is the event stream of the 2024-11-05 transport: session of its `endpoint` event.
     stream: Option<Option<u64>>,
+    /// Cursor of the page that comes next on an event stream, where no request shows which page a listing is.
+    next_page: Option<u64>,
     /// A message of this flow proved or suggested MCP.
     mcp: bool,
     /// Number of messages read.
@@ -46,7 +48,9 @@ struct Names {
 
 impl Names {
     fn learn(&mut self, request: &Request) {
-        let host = request.headers.get(Field::Host).unwrap_or_default();
+        // The authority of an absolute target wins (RFC 9112, section 3.2.2): it names the server behind a proxy.
+        let host = request.authority().map(str::as_bytes);
+        let host = host.or_else(|| request.headers.get(Field::Host)).unwrap_or_default();
         if *host != *self.host {
             self.host = host.into();
             self.hostname = site::hostname(host);
@@ -140,7 +144,7 @@ impl Reader {
             Body::Cut { head, .. } => (head, true),
             Body::Whole(bytes) => (bytes, false),
         };
-        let number = transaction.map_or(0, |transaction| transaction.number);
+        let number = transaction.map_or(0, number);
         let marked = transaction.is_some_and(has_marks);
         if bytes.is_empty() && !marked && !self.calls.knows(number) {
             return;
@@ -156,7 +160,7 @@ impl Reader {
             },
             number,
             transport: self.transport(message),
-            session: self.session_of(transaction, flow),
+            session: self.session_of(message, flow),
             auth: request.map(site::auth),
             revision: request
                 .and_then(|request| request.headers.text(Field::McpProtocolVersion))
@@ -164,6 +168,7 @@ impl Reader {
             marked,
         };
         let text = readable(bytes, cut);
+        let before = self.messages;
         if let Carrier::SseEvent { name: "endpoint" } = message.carrier {
             self.endpoint_event(&text, &around, out);
         } else if !text.is_empty() {
@@ -173,7 +178,7 @@ impl Reader {
             self.shed = self.shed.saturating_add(left_out as u64);
         }
         if message.dir == Direction::ToClient && message.carrier == Carrier::HttpBody {
-            self.exchange(&around, out);
+            self.exchange(&around, self.messages != before, out);
         }
         self.names = names;
     }
@@ -193,7 +198,7 @@ impl Reader {
             .params
             .map(|raw| shape::params(raw, rpc.method == "initialize"))
             .unwrap_or_default();
-        let proof = proof::of_request(rpc, &params, dir, transaction);
+        let mut proof = proof::of_request(rpc, &params, dir, transaction);
         let named = matches!(rpc.method, "tools/call" | "prompts/get");
         let name = params.name.filter(|_| named);
         let revision = if params.stateless {
@@ -209,7 +214,12 @@ impl Reader {
                 exchange.requests = exchange.requests.saturating_add(1);
             }
             exchange.client |= proof.has(Proof::CLIENT);
+            // Once for each exchange, as it is refused once: a refused batch proves nothing.
+            let echoed = exchange.echo;
             exchange.echo |= proof.has(Proof::ECHO);
+            if echoed && transaction.is_some() {
+                proof.0 &= !Proof::ECHO;
+            }
         }
         if let (RpcKind::Request, Some(id)) = (rpc.kind, rpc.id) {
             let call = Call {
@@ -258,9 +268,14 @@ impl Reader {
             .then_some(result.tools)
             .flatten()
             .filter(|_| lists("tools/list"));
+        let next = result.next_cursor.map(tools::cursor);
         let listing = listing.map(|_| Listing {
-            cursor: call.and_then(|(call, _)| call.cursor),
-            next: result.next_cursor.map(tools::cursor),
+            cursor: match call {
+                Some((call, _)) => call.cursor,
+                // A page that names itself as the next one is a first page asked for again.
+                None => std::mem::replace(&mut self.next_page, next).filter(|cursor| Some(*cursor) != next),
+            },
+            next,
             tools,
         });
         let mut offers = Vec::new();
@@ -296,8 +311,9 @@ impl Reader {
         around.tell(&mcp, out);
     }
 
-    /// The response head of an exchange that carried MCP: once, whatever the body.
-    fn exchange(&mut self, around: &Around<'_>, out: &mut dyn FnMut(Observation<'_>)) {
+    /// The response head of an exchange that carried MCP: once, whatever the body. `answered` says that messages were
+    /// read in it.
+    fn exchange(&mut self, around: &Around<'_>, answered: bool, out: &mut dyn FnMut(Observation<'_>)) {
         if !around.marked && !self.calls.knows(around.number) {
             return;
         }
@@ -307,15 +323,12 @@ impl Reader {
         }
         let request_head = !std::mem::replace(&mut exchange.asked, true);
         let exchange = *exchange;
-        let status = around
-            .message
-            .transaction
-            .and_then(|t| t.response.as_ref())
-            .map_or(0, |response| response.status);
+        let response = around.message.transaction.and_then(|t| t.response.as_ref());
+        let status = response.map_or(0, |response| response.status);
         let accepted = (200..300).contains(&status);
         let mut mcp = around.blank();
-        // In Streamable HTTP a request is never answered by 202: its reply travels on another connection.
-        mcp.transport = (status == 202 && exchange.requests > 0).then_some(McpTransport::HttpSse);
+        let receipt = exchange.requests > 0 && !answered && response.is_some_and(legacy::is_receipt);
+        mcp.transport = receipt.then_some(McpTransport::HttpSse);
         mcp.success = accepted;
         mcp.proof = Proof(if exchange.echo { Proof::ECHO } else { 0 });
         mcp.relevant |= self.mcp;
@@ -325,15 +338,15 @@ impl Reader {
 
     /// `event: endpoint` of 2024-11-05: the address for POSTs, which also holds the session.
     fn endpoint_event(&mut self, uri: &str, around: &Around<'_>, out: &mut dyn FnMut(Observation<'_>)) {
-        let target = match uri.split_once("://") {
-            Some((_, rest)) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
-            None => uri,
-        };
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        if path.is_empty() || path.len() > site::NAME_MAX_BYTES {
+        let request = around.message.transaction.and_then(|t| t.request.as_ref());
+        let Some(target) = legacy::resolve(uri, request.map(Request::path)) else {
             return;
-        }
-        let session = site::query_session(query).map(|id| site::session(id.as_bytes()));
+        };
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (&*target, None),
+        };
+        let session = legacy::session(path, query);
         self.stream = Some(session);
         let template = site::template(path);
         let mut mcp = around.blank();
@@ -345,22 +358,20 @@ impl Reader {
 
     /// Which transport a message shows; `None` when it could be either of HTTP's.
     fn transport(&self, message: &Message<'_>) -> Option<McpTransport> {
-        let request = message.transaction.and_then(|transaction| transaction.request.as_ref());
         match message.carrier {
             Carrier::Framed | Carrier::Line => Some(McpTransport::RawTcp),
             Carrier::WebSocket => Some(McpTransport::WebSocket),
             Carrier::SseEvent { .. } if self.stream.is_some() => Some(McpTransport::HttpSse),
             Carrier::HttpBody | Carrier::SseEvent { .. } => match message.dir {
+                _ if message.transaction.is_some_and(legacy::is_announced) => Some(McpTransport::HttpSse),
                 Direction::ToClient => Some(McpTransport::StreamableHttp),
-                Direction::ToServer => request
-                    .is_some_and(|request| !has_mcp_fields(request) && query_session(request).is_some())
-                    .then_some(McpTransport::HttpSse),
+                Direction::ToServer => None,
             },
         }
     }
 
-    fn session_of(&mut self, transaction: Option<&Transaction>, flow: &FlowInfo) -> Option<u64> {
-        let Some(transaction) = transaction else {
+    fn session_of(&mut self, message: &Message<'_>, flow: &FlowInfo) -> Option<u64> {
+        let Some(transaction) = message.transaction else {
             return match self.stream {
                 Some(session) => session,
                 None => Some(flow.id),
@@ -377,7 +388,15 @@ impl Reader {
             })
             .or_else(|| request.and_then(query_session).map(str::as_bytes));
         let Some(raw) = raw.filter(|raw| !raw.is_empty()) else {
-            return self.stream.flatten();
+            // A POST whose answer is on its own connection has no session in its path.
+            let response = transaction.response.as_ref();
+            let posted = request.filter(|request| request.method == HttpMethod::Post);
+            let posted = posted.filter(|request| match (message.dir, response) {
+                (Direction::ToServer, _) | (Direction::ToClient, None) => true,
+                (Direction::ToClient, Some(response)) => !has_mcp_fields(request) && legacy::is_receipt(response),
+            });
+            let named = posted.and_then(|request| legacy::session(request.path(), None));
+            return self.stream.flatten().or(named);
         };
         match &self.session {
             Some((known, hash)) if **known == *raw => Some(*hash),
@@ -388,6 +407,14 @@ impl Reader {
             }
         }
     }
+}
+
+/// Tells an exchange apart on its connection: by its position, and by the packet of its head, because positions start
+/// anew when the connection was lost and found again.
+fn number(transaction: &Transaction) -> u64 {
+    let request = transaction.request.as_ref().map(|request| request.at);
+    let at = request.or_else(|| transaction.response.as_ref().map(|response| response.at));
+    transaction.number ^ at.map_or(0, |at| at.packet.rotate_left(32))
 }
 
 /// Text of a body: what is valid of a cut one, a repaired copy of a broken one.

@@ -1,5 +1,6 @@
 //! Where a message was addressed, who asked, and with which credential: what the HTTP head says besides the body.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
@@ -13,7 +14,8 @@ pub const NAME_MAX_BYTES: usize = 256;
 /// Host name of a `Host` field: lower case, without port; `None` for an address, which names nobody.
 pub fn hostname(field: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(field).ok()?.trim();
-    if text.is_empty() || text.len() > NAME_MAX_BYTES || text.starts_with('[') {
+    // An IPv6 address belongs in brackets; without them its last group must not be taken for a port.
+    if text.is_empty() || text.len() > NAME_MAX_BYTES || text.starts_with('[') || text.parse::<IpAddr>().is_ok() {
         return None;
     }
     let name = match text.rsplit_once(':') {
@@ -44,6 +46,34 @@ pub fn template(path: &str) -> String {
         }
     }
     out
+}
+
+/// No credential and no personal datum is shorter, in bytes.
+pub const SECRET_MIN_BYTES: usize = 11;
+
+/// A path or host name, without the parts (between `separator`s) that `redact` changes: the last look at what a server
+/// is known by, with the rules of credentials in force.
+pub fn without_secrets<'a>(text: &'a str, separator: char, redact: &dyn Fn(&str) -> String) -> Cow<'a, str> {
+    if text.len() < SECRET_MIN_BYTES || redact(text) == text {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut blank: usize = 0;
+    for (index, part) in text.split(separator).enumerate() {
+        if index > 0 {
+            out.push(separator);
+        }
+        let clean = part.len() < SECRET_MIN_BYTES || redact(part) == part;
+        blank = blank.saturating_add(usize::from(!clean));
+        out.push_str(if clean { part } else { "{secret}" });
+    }
+    // Where only the whole says what it is, no part can be told apart.
+    Cow::Owned(if blank == 0 { "{secret}".to_owned() } else { out })
+}
+
+/// Whether a path segment is an identifier or a credential rather than a word.
+pub fn is_opaque(segment: &str) -> bool {
+    segment_kind(segment).is_some()
 }
 
 /// What a path segment is, when it is no plain word.
@@ -89,10 +119,29 @@ pub fn auth(request: &Request) -> Auth {
 /// Whether a field is named like an API key. `Mcp-*` fields carry arguments and sessions, not credentials.
 fn names_a_key(headers: &Headers) -> bool {
     headers.iter().any(|(name, value)| {
-        const WORDS: [&[u8]; 6] = [b"api-key", b"apikey", b"api_key", b"token", b"secret", b"access-key"];
+        const WORDS: [&[u8]; 5] = [b"apikey", b"token", b"secret", b"passw", b"credential"];
+        const ENDS: [&[u8]; 4] = [b"-key", b"_key", b"-auth", b"-authorization"];
+        // Keys of caches, of retries and of the WebSocket handshake open nothing.
+        const OTHERS: [&[u8]; 8] = [
+            b"csrf",
+            b"xsrf",
+            b"websocket",
+            b"idempotency",
+            b"cache",
+            b"surrogate",
+            b"partition",
+            b"proxy-authorization",
+        ];
         let mcp = name.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"mcp-"));
-        let csrf = contains(name, b"csrf") || contains(name, b"xsrf");
-        !mcp && !csrf && !value.is_empty() && WORDS.iter().any(|word| contains(name, word))
+        let key = ENDS.iter().any(|end| {
+            let start = name.len().checked_sub(end.len());
+            start
+                .and_then(|start| name.get(start..))
+                .is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+        });
+        !mcp && !value.is_empty()
+            && (key || WORDS.iter().any(|word| contains(name, word)))
+            && !OTHERS.iter().any(|word| contains(name, word))
     })
 }
 
@@ -152,6 +201,8 @@ mod tests {
             ("10.0.0.1:80", None),
             ("[::1]:80", None),
             ("localhost.", Some("localhost")),
+            ("fd88::4", None),
+            ("fd88::4:8000", None),
             ("", None),
         ] {
             assert_eq!(hostname(field.as_bytes()).as_deref(), name, "{field}");
@@ -179,9 +230,33 @@ mod tests {
     }
 
     #[test]
+    fn secrets_leave_their_part() {
+        let redact = |text: &str| {
+            text.replace("AKIAQX7RT2MNLW5ZJ3KP", "[aws]")
+                .replace("one/two/three", "[x]")
+        };
+        for (path, kept) in [
+            ("/AKIAQX7RT2MNLW5ZJ3KP/mcp", "/{secret}/mcp"),
+            ("/one/two/three", "{secret}"),
+            ("/some/long/path/mcp", "/some/long/path/mcp"),
+        ] {
+            assert_eq!(without_secrets(path, '/', &redact), kept);
+        }
+    }
+
+    #[test]
     fn credentials() {
         type Case = (&'static [(&'static str, &'static str)], &'static str, Auth);
-        let cases: [Case; 9] = [
+        let cases: [Case; 14] = [
+            (&[("Ocp-Apim-Subscription-Key", "x")], "/mcp", Auth::ApiKey),
+            (&[("x-functions-key", "x")], "/mcp", Auth::ApiKey),
+            (&[("X-MCP-Proxy-Auth", "Bearer x")], "/mcp", Auth::ApiKey),
+            (
+                &[("Idempotency-Key", "x"), ("Sec-WebSocket-Key", "x")],
+                "/mcp",
+                Auth::None,
+            ),
+            (&[("traceparent", "x"), ("X-Authored-By", "me")], "/mcp", Auth::None),
             (&[], "/mcp", Auth::None),
             (&[("authorization", "Bearer x")], "/mcp", Auth::Bearer),
             (&[("Authorization", "basic x")], "/mcp", Auth::Basic),

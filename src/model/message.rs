@@ -88,6 +88,13 @@ impl Request {
         target.split(['?', '#']).next().unwrap_or("/")
     }
 
+    /// Authority of a target in absolute form (RFC 9112, section 3.2.2): what a client asks a proxy for.
+    pub fn authority(&self) -> Option<&str> {
+        let (scheme, rest) = self.target.split_once("://")?;
+        let absolute = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+        absolute.then(|| rest.split(['/', '?', '#']).next().unwrap_or_default())
+    }
+
     /// Query part of the target, without the question mark.
     pub fn query(&self) -> Option<&str> {
         let (_, rest) = self.target.split_once('?')?;
@@ -363,6 +370,10 @@ mod tests {
                 headers: Headers::default(),
             };
             assert_eq!((request.path(), request.query()), (path, query), "{target}");
+            let authority = target
+                .strip_prefix("http://")
+                .map(|rest| rest.split('/').next().unwrap());
+            assert_eq!(request.authority(), authority, "{target}");
         }
     }
 }

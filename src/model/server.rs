@@ -157,6 +157,8 @@ pub struct Identity {
     pub version: String,
     /// When it was said first and last.
     pub seen: Span,
+    /// Earliest evidence.
+    pub mark: Mark,
 }
 
 /// The earliest moment at which something was seen, with its flow and session.
@@ -202,6 +204,8 @@ pub struct ListingSeen {
     pub audience: Audience,
     /// Tool names.
     pub names: BTreeSet<String>,
+    /// Addresses that it was given to.
+    pub clients: BTreeSet<IpAddr>,
     /// When it was given first and last.
     pub seen: Span,
     /// Earliest evidence.
