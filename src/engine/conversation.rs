@@ -2,7 +2,7 @@
 
 use crate::detect::Findings;
 use crate::engine::Shared;
-use crate::inventory::tally::Tally;
+use crate::inventory::tally::{Redact, Tally};
 use crate::mcp::Reader;
 use crate::model::chunk::{Chunk, Data};
 use crate::model::flow::FlowInfo;
@@ -248,7 +248,11 @@ fn observe(
         Fact::Tls(tls) => seen.ech |= tls.ech,
         Fact::Dns(_) | Fact::Http(_) => {}
     }
-    tally.learn(observation, &|text| shared.redact(text));
+    let redact = Redact {
+        text: &|text| shared.redact(text),
+        definition: &|sha256| shared.inventory.definition(sha256),
+    };
+    tally.learn(observation, redact);
     shared.panel.inspect(observation, findings);
     findings.findings.drain(..).for_each(|finding| tally.add(finding));
     findings.lookups.drain(..).for_each(|lookup| tally.look_up(lookup));

@@ -80,7 +80,10 @@ const CLASSES: usize = Class::Tool as usize + 1;
 /// One slice's share of the caps.
 #[derive(Debug)]
 pub struct Admission {
-    known: [HashSet<u64>; CLASSES],
+    /// Keys of proven sites, and of sites that only look like MCP: what talks JSON-RPC of another kind all day must not
+    /// use up the room of the servers.
+    known: [[HashSet<u64>; CLASSES]; 2],
+    suspect: bool,
     bounds: [usize; CLASSES],
     text_bytes: usize,
     text_max_bytes: usize,
@@ -103,7 +106,8 @@ impl Admission {
             bounds[class as usize] = share(total);
         }
         Self {
-            known: std::array::from_fn(|_| HashSet::new()),
+            known: [(); 2].map(|()| std::array::from_fn(|_| HashSet::new())),
+            suspect: false,
             bounds,
             text_bytes: 0,
             text_max_bytes: share(config.tool_text_max_bytes),
@@ -111,9 +115,15 @@ impl Admission {
         }
     }
 
+    /// From now on keys belong to a site that only looks like MCP, or to a proven one again.
+    pub fn of_suspect(&mut self, suspect: bool) {
+        self.suspect = suspect;
+    }
+
     /// Whether the key is known to this slice, or may become so.
     pub fn admit(&mut self, class: Class, key: &impl Hash) -> bool {
-        let (known, bound) = (&mut self.known[class as usize], self.bounds[class as usize]);
+        let tier = usize::from(self.suspect);
+        let (known, bound) = (&mut self.known[tier][class as usize], self.bounds[class as usize]);
         let hash = hash_of(key);
         if known.contains(&hash) {
             return true;
@@ -127,7 +137,7 @@ impl Admission {
 
     /// Whether the key was admitted before.
     pub fn knows(&self, class: Class, key: &impl Hash) -> bool {
-        self.known[class as usize].contains(&hash_of(key))
+        self.known[usize::from(self.suspect)][class as usize].contains(&hash_of(key))
     }
 
     /// Whether the text of a key is kept by this slice, or its bytes still may be.
@@ -146,7 +156,7 @@ impl Admission {
 
     /// Deals the share anew: the inventory has forgotten what this slice brought in and has not seen since.
     pub fn renew(&mut self) {
-        self.known = std::array::from_fn(|_| HashSet::new());
+        self.known = [(); 2].map(|()| std::array::from_fn(|_| HashSet::new()));
         self.text_bytes = 0;
     }
 
@@ -177,6 +187,10 @@ mod tests {
         assert!(admission.admit(Class::Server, &1) && admission.admit(Class::Server, &2));
         assert!(!admission.admit(Class::Server, &3) && admission.admit(Class::Server, &1));
         assert!(admission.admit(Class::Suspect, &3));
+        admission.of_suspect(true);
+        assert!(admission.admit(Class::Server, &3) && !admission.knows(Class::Server, &1));
+        admission.of_suspect(false);
+        assert!(!admission.knows(Class::Server, &3));
         assert_eq!((admission.take_refused(), admission.take_refused()), (1, 0));
     }
 

@@ -40,11 +40,17 @@ impl Inventory {
         for (key, account) in tally.accounts.drain(..) {
             let proven = account.proof & (Proof::CLIENT | Proof::SERVER) != 0 || account.echoed > 0;
             let class = if proven { Class::Server } else { Class::Suspect };
-            if !admission.admit(class, &key) && !admission.knows(Class::Server, &key) {
+            let proven = proven || admission.knows(Class::Server, &key);
+            admission.of_suspect(!proven);
+            let admitted = admission.admit(class, &key);
+            let mut account = account;
+            if admitted {
+                self.admit(&key, &mut account, admission);
+            }
+            admission.of_suspect(false);
+            if !admitted {
                 continue;
             }
-            let mut account = account;
-            self.admit(&key, &mut account, admission);
             match self.accounts.get_mut(&key) {
                 Some(mut known) => known.join(account),
                 None => self.accounts.entry(key).or_default().join(account),
@@ -82,6 +88,11 @@ impl Inventory {
         self.lookups.retain(|_, lookup| lookup.seen.last.time >= before);
         // A text that only this table holds belongs to no tool any more.
         self.texts.retain(|_, text| Arc::strong_count(text) > 1);
+    }
+
+    /// The kept text of a tool definition that was joined before.
+    pub fn definition(&self, sha256: &[u8; 32]) -> Option<Arc<str>> {
+        self.texts.get(sha256).map(|text| Arc::clone(&text))
     }
 
     /// Takes out of a partial account what its slice may no longer add.

@@ -15,7 +15,7 @@ use crate::model::finding::{Finding, FindingKey, SiteKey};
 use crate::model::mcp::{Auth, McpTransport, RpcKind, Site};
 use crate::model::message::Field;
 use crate::model::net::{Direction, Scope};
-use crate::model::observation::{Fact, Implementation, Listing, Mcp, Observation, Proof};
+use crate::model::observation::{Fact, Implementation, Listing, Mcp, Observation, Proof, ToolDef};
 use crate::model::server::{Audience, Lookup, Mark, Peer};
 use crate::model::stamp::Span;
 
@@ -41,15 +41,30 @@ pub struct Tally {
     kept: Kept,
 }
 
-/// How names and texts become what may be kept.
+/// How texts become what may be kept.
+#[derive(Clone, Copy)]
+pub struct Redact<'a> {
+    /// Replaces credentials and personal data.
+    pub text: &'a dyn Fn(&str) -> String,
+    /// The kept form of a tool definition that was redacted before, by the hash of the definition: lists are repeated
+    /// by every client, and looking through them is dear.
+    pub definition: &'a dyn Fn(&[u8; 32]) -> Option<Arc<str>>,
+}
+
+/// How names and texts of one flow become what may be kept.
 struct Erase<'a> {
     kept: &'a mut Kept,
-    redact: &'a dyn Fn(&str) -> String,
+    redact: Redact<'a>,
 }
 
 impl Erase<'_> {
     fn name(&mut self, raw: &str) -> String {
-        self.kept.text(raw, self.redact)
+        self.kept.text(raw, self.redact.text)
+    }
+
+    fn definition(&self, tool: &ToolDef<'_>) -> Arc<str> {
+        let known = (self.redact.definition)(&tool.sha256);
+        known.unwrap_or_else(|| clip(&(self.redact.text)(&tool.canonical), DEFINITION_MAX_BYTES).into())
     }
 }
 
@@ -68,11 +83,11 @@ impl Tally {
         self.messages = 0;
     }
 
-    /// Adds an observation. `redact` replaces credentials and personal data in what is kept.
-    pub fn learn(&mut self, seen: &Observation<'_>, redact: &dyn Fn(&str) -> String) {
+    /// Adds an observation.
+    pub fn learn(&mut self, seen: &Observation<'_>, redact: Redact<'_>) {
         let Fact::Mcp(mcp) = seen.fact else { return };
         self.messages = self.messages.saturating_add(1);
-        let account = account(&mut self.accounts, &mcp.site, redact);
+        let account = account(&mut self.accounts, &mcp.site, redact.text);
         let erase = &mut Erase {
             kept: &mut self.kept,
             redact,
@@ -217,7 +232,7 @@ impl Account {
         self.offers.extend(mcp.offers.iter().copied());
         self.aliases.extend(
             mcp.alias
-                .map(|path| without_secrets(path, '/', erase.redact).into_owned()),
+                .map(|path| without_secrets(path, '/', erase.redact.text).into_owned()),
         );
     }
 
@@ -339,7 +354,7 @@ impl Account {
                 seen: span,
                 mark,
                 description_sha256: tool.description_sha256,
-                definition: clip(&(erase.redact)(&tool.canonical), DEFINITION_MAX_BYTES).into(),
+                definition: erase.definition(tool),
             });
             known.seen.join(span);
             if mark < known.mark {

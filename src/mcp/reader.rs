@@ -27,6 +27,8 @@ pub struct Reader {
     stream: Option<Option<u64>>,
     /// Cursor of the page that comes next on an event stream, where no request shows which page a listing is.
     next_page: Option<u64>,
+    /// Credential of the exchange looked at last: its messages share one head.
+    auth: Option<(u64, Auth)>,
     /// A message of this flow proved or suggested MCP.
     mcp: bool,
     /// Number of messages read.
@@ -161,7 +163,7 @@ impl Reader {
             number,
             transport: self.transport(message),
             session: self.session_of(message, flow),
-            auth: request.map(site::auth),
+            auth: request.map(|request| self.auth(number, request)),
             revision: request
                 .and_then(|request| request.headers.text(Field::McpProtocolVersion))
                 .and_then(|value| Revision::parse(value.trim())),
@@ -354,6 +356,17 @@ impl Reader {
         mcp.session = session;
         mcp.alias = Some(&template);
         around.tell(&mcp, out);
+    }
+
+    fn auth(&mut self, exchange: u64, request: &Request) -> Auth {
+        match self.auth {
+            Some((known, auth)) if known == exchange => auth,
+            _ => {
+                let auth = site::auth(request);
+                self.auth = Some((exchange, auth));
+                auth
+            }
+        }
     }
 
     /// Which transport a message shows; `None` when it could be either of HTTP's.

@@ -23,7 +23,8 @@ pub fn hostname(field: &[u8]) -> Option<String> {
         _ => text,
     };
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    (!name.is_empty() && name.parse::<IpAddr>().is_err()).then_some(name)
+    // `localhost` is an address by another name: it tells no server from another.
+    (!name.is_empty() && name != "localhost" && name.parse::<IpAddr>().is_err()).then_some(name)
 }
 
 /// Path of an endpoint as a template: what looks like a credential reads `{secret}`, what looks like an identifier
@@ -200,7 +201,7 @@ mod tests {
             ("MCP.Example.test:8000", Some("mcp.example.test")),
             ("10.0.0.1:80", None),
             ("[::1]:80", None),
-            ("localhost.", Some("localhost")),
+            ("localhost.:80", None),
             ("fd88::4", None),
             ("fd88::4:8000", None),
             ("", None),

@@ -10,7 +10,7 @@ use shadowtap::engine::Shard;
 use shadowtap::engine::settings::Settings;
 use shadowtap::inventory::Inventory;
 use shadowtap::inventory::admission::{Admission, InventoryConfig, SLICES};
-use shadowtap::inventory::tally::Tally;
+use shadowtap::inventory::tally::{Redact, Tally};
 use shadowtap::model::flow::FlowInfo;
 use shadowtap::model::mcp::{Auth, JsonRpc, McpTransport, Revision, RpcKind, Site};
 use shadowtap::model::net::{Direction, Endpoint, FiveTuple, Transport};
@@ -262,7 +262,11 @@ impl Said {
             flow: &info,
             fact: Fact::Mcp(&mcp),
         };
-        tally.learn(&observation, &str::to_owned);
+        let redact = Redact {
+            text: &str::to_owned,
+            definition: &|_| None,
+        };
+        tally.learn(&observation, redact);
     }
 }
 
