@@ -106,8 +106,7 @@ const IBAN_LENGTHS: [(&[u8; 2], usize); 49] = [
 /// Calls `out` with every number that holds up.
 pub(super) fn scan(text: &[u8], out: &mut dyn FnMut(Class, Range<usize>)) {
     let mut at = 0;
-    while let Some(offset) = text[at..].iter().position(u8::is_ascii_digit) {
-        let start = at + offset;
+    while let Some(start) = next_digit(text, at) {
         let run = Run::read(text, start);
         at = run.ends[0];
         let hit = iban(text, start).or_else(|| {
@@ -122,6 +121,24 @@ pub(super) fn scan(text: &[u8], out: &mut dyn FnMut(Class, Range<usize>)) {
             out(class, range);
         }
     }
+}
+
+/// Place of the first digit from `at` on. Most text has few: eight bytes are passed over at a time.
+fn next_digit(text: &[u8], mut at: usize) -> Option<usize> {
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    const TENS: u64 = 0x0a0a_0a0a_0a0a_0a0a;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let (groups, _) = text.get(at..)?.as_chunks::<8>();
+    for group in groups {
+        // A digit becomes a byte below ten; a borrow out of such a byte is the only thing that can spoil another.
+        let values = u64::from_le_bytes(*group) ^ ZEROS;
+        if values.wrapping_sub(TENS) & !values & HIGH != 0 {
+            break;
+        }
+        at += 8;
+    }
+    let offset = text[at..].iter().position(u8::is_ascii_digit)?;
+    Some(at + offset)
 }
 
 /// Groups of digits with the same single separator between them.
@@ -323,6 +340,26 @@ pub(super) fn mod97(number: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_are_found_wherever_they_stand() {
+        let mut text = vec![b'x'; 40];
+        for (fill, place) in [b'/', b':', b'x', 0xff, b' ', b'\0', b'F']
+            .into_iter()
+            .flat_map(|fill| (0..40).map(move |at| (fill, at)))
+        {
+            text.fill(fill);
+            text[place] = b'0' + (place % 10) as u8;
+            for from in 0..=40 {
+                assert_eq!(
+                    next_digit(&text, from),
+                    (from <= place).then_some(place),
+                    "{fill} {place} {from}"
+                );
+            }
+        }
+        assert_eq!(next_digit(b"", 0), None);
+    }
 
     fn found(text: &str) -> Vec<(Class, &str)> {
         let mut out = Vec::new();
