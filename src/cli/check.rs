@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::load::{Loaded, read};
+use crate::detect::signature::Signatures;
 use crate::model::defect::Defect;
 use crate::policy::Policy;
 
@@ -68,9 +69,16 @@ fn in_force(args: &Args) -> Result<String, Vec<Defect>> {
             .unwrap_or_default(),
         None => Policy::default(),
     };
-    if !defects.is_empty() {
+    let dirs = loaded.signature_dirs();
+    let signatures = Signatures::load(&dirs)
+        .map_err(|found| defects.extend(found))
+        .map(|signatures| {
+            defects.extend(signatures.check());
+            signatures
+        });
+    let Some(signatures) = signatures.ok().filter(|_| defects.is_empty()) else {
         return Err(defects);
-    }
+    };
 
     let shown = |file: &Option<PathBuf>| {
         file.as_ref()
@@ -86,6 +94,14 @@ fn in_force(args: &Args) -> Result<String, Vec<Defect>> {
     } else {
         "# privacy key: random, of each run\n"
     });
+    let _ = writeln!(
+        out,
+        "# signatures: {} names, {} credentials and personal data, {} indicators; own folders: {}",
+        signatures.names.rules().len(),
+        signatures.secrets.rules().len(),
+        signatures.poison.len(),
+        dirs.len()
+    );
     if args.print {
         for line in policy.to_string().lines() {
             // Writing to a String cannot fail.
@@ -131,11 +147,28 @@ mod tests {
         );
     }
 
+    /// A rule of the operator's own is held to its examples.
+    #[test]
+    fn tells_the_mistakes_of_own_rules() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(
+            folder.path().join("own.toml"),
+            "schema = 1\n[meta]\nname = 'own'\n[[secret]]\nid = 'x'\n",
+        )
+        .unwrap();
+        let config = format!("[signatures]\ndirs = ['{}']", folder.path().display());
+        let told = check(&config, "", false).unwrap_err();
+        assert!(
+            told.iter().all(|defect| defect.contains("own.toml:")) && !told.is_empty(),
+            "{told:?}"
+        );
+    }
+
     #[test]
     fn shows_what_is_in_force() {
         let policy = "[home]\nnetworks = ['10.0.0.0/8']\n[[approve]]\nport = 8000\nowner = 'platform team'\n";
-        let short = "# configuration: c.toml\n# policy: p.toml\n# privacy key: random, of each run\n";
-        assert_eq!(check("", policy, false).unwrap(), short);
+        let short = "# configuration: c.toml\n# policy: p.toml\n# privacy key: random, of each run\n# signatures: ";
+        assert!(check("", policy, false).unwrap().starts_with(short));
         let long = check("[policy]\npath = 'other.toml'", policy, true).unwrap();
         assert!(long.starts_with(short), "{long}");
         assert!(long.contains("\n#   approve #1: platform team [port 8000]\n"), "{long}");

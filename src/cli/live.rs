@@ -98,7 +98,7 @@ fn span(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// Wrong configuration or filter, a store that cannot be opened, or output that cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let Some((loaded, ruleset)) = setup::load(&args.rules)? else {
+    let Some((loaded, ruleset)) = setup::load(&args.rules) else {
         return Ok(ExitCode::from(setup::WRONG));
     };
     let mut settings = setup::settings(&loaded);

@@ -109,7 +109,7 @@ impl Workers {
 /// # Errors
 /// Wrong configuration, a file that cannot be read, or output that cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let Some((loaded, ruleset)) = setup::load(&args.rules)? else {
+    let Some((loaded, ruleset)) = setup::load(&args.rules) else {
         return Ok(ExitCode::from(setup::WRONG));
     };
     if args.keylog.is_some() {

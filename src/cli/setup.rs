@@ -36,17 +36,14 @@ pub struct Rules {
 
 /// Loads everything that an operator wrote. Mistakes go to standard error, one a line; then there is nothing to run
 /// with.
-///
-/// # Errors
-/// None today; a `Result` because reading may come to need one.
-pub fn load(rules: &Rules) -> anyhow::Result<Option<(Loaded, Ruleset)>> {
+pub fn load(rules: &Rules) -> Option<(Loaded, Ruleset)> {
     match in_force(rules) {
-        Ok(loaded) => Ok(Some(loaded)),
+        Ok(loaded) => Some(loaded),
         Err(defects) => {
             for defect in defects {
                 eprintln!("{defect}");
             }
-            Ok(None)
+            None
         }
     }
 }
