@@ -80,10 +80,11 @@ pub(super) fn of_response(
             let handshake = result.revision.is_some() && result.capabilities && result.server.is_some();
             let discovery = result.supported && result.capabilities;
             let called = asked.is_some_and(|(call, _)| call.method == "tools/call" && call.name.is_some());
-            let answered = called && (result.content.is_some_and(shape::blocks) || result.input_required);
             // A success that answers a request which named its MCP revision.
             let named = asked.is_some_and(|(_, client)| client);
-            handshake || discovery || result.meta || tools_shaped || answered || named
+            // Last, for it reads all of the content once more.
+            let answered = || called && (result.input_required || result.content.is_some_and(shape::blocks));
+            handshake || discovery || result.meta || tools_shaped || named || answered()
         }
         RpcKind::Error => {
             let raw = rpc.error.unwrap_or_default();
