@@ -27,24 +27,34 @@ const QUIET_CHANGES_MAX: usize = 8;
 const LOOK_BACK_LISTINGS: usize = 32;
 
 /// Words in a parameter's name that ask for what a tool has no business with.
-const SENSITIVE_WORDS: [&str; 13] = [
+const SENSITIVE_WORDS: [&str; 9] = [
     "apikey",
-    "context",
     "conversation",
     "cookie",
     "cookies",
     "credential",
     "credentials",
-    "history",
     "passwd",
     "password",
-    "secret",
     "sidenote",
-    "token",
 ];
 
 /// The same, as two words that follow each other.
-const SENSITIVE_PAIRS: [(&str, &str); 4] = [("api", "key"), ("private", "key"), ("ssh", "key"), ("system", "prompt")];
+const SENSITIVE_PAIRS: [(&str, &str); 13] = [
+    ("access", "token"),
+    ("api", "key"),
+    ("api", "token"),
+    ("auth", "token"),
+    ("bearer", "token"),
+    ("chat", "history"),
+    ("client", "secret"),
+    ("private", "key"),
+    ("refresh", "token"),
+    ("secret", "key"),
+    ("session", "token"),
+    ("ssh", "key"),
+    ("system", "prompt"),
+];
 
 /// See the module.
 pub struct Drift {
@@ -116,7 +126,17 @@ impl Drift {
                 (true, None) => Severity::Medium,
             };
             let what = change.parts.iter().copied().collect::<Vec<_>>().join(", ");
-            let title = format!("Tool {} of {} changed: {what}", tool.name, about::server_name(server));
+            let alarming = change.alarming.into_iter().collect::<Vec<_>>().join("; ");
+            let why = if alarming.is_empty() {
+                String::new()
+            } else {
+                format!(" ({alarming})")
+            };
+            let title = format!(
+                "Tool {} of {} changed: {what}{why}",
+                tool.name,
+                about::server_name(server)
+            );
             let mut finding = drift(server, severity, title, after.mark, after.seen);
             finding.key.tool = Some(tool.name.clone());
             finding.key.subject = Some(format!("{} to {}", hex(&before.sha256), hex(&after.sha256)));
@@ -124,11 +144,8 @@ impl Drift {
             finding.detail.insert("from".to_owned(), hex(&before.sha256));
             finding.detail.insert("to".to_owned(), hex(&after.sha256));
             finding.detail.insert("changed".to_owned(), what);
-            if !change.alarming.is_empty() {
-                finding.detail.insert(
-                    "alarming".to_owned(),
-                    change.alarming.into_iter().collect::<Vec<_>>().join("; "),
-                );
+            if !alarming.is_empty() {
+                finding.detail.insert("alarming".to_owned(), alarming);
             }
             finding
                 .detail
@@ -288,7 +305,7 @@ impl Change {
         }
         let known = suspicion.of_definition(&old);
         let fresh = suspicion.of_definition(&new);
-        if fresh.alerts() && fresh.score > known.score {
+        if fresh.is_recorded() && fresh.score > known.score {
             change
                 .alarming
                 .insert(format!("suspicious text ({})", fresh.groups.join(", ")));
@@ -422,6 +439,11 @@ mod tests {
             "contextual",
             "city",
             "primary_key",
+            "page_token",
+            "maxTokens",
+            "context",
+            "nextPageToken",
+            "history",
         ] {
             assert!(!is_sensitive(name), "{name}");
         }

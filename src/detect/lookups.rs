@@ -273,7 +273,7 @@ mod tests {
             ("notmcp.so", None),
             ("github.com", None),
             ("api.githubcopilot.com", None),
-            ("registry.npmjs.org", None),
+            ("www.npmjs.org", None),
             ("huggingface.co", None),
             ("a.vercel.app", None),
             ("a.ngrok-free.app", None),

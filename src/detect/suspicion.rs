@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use crate::detect::signature::Signatures;
 
-/// Sum from which a text alerts.
-pub const ALERT_SCORE: u32 = 35;
+/// Sum from which a text is worth a record. Of real descriptions one in two hundred reaches it, so alone it is no alarm;
+/// a definition that is changed into such a text is one.
+pub const RECORD_SCORE: u32 = 15;
 
 /// Compiled size of all indicators together, in bytes.
 const SET_MAX_BYTES: usize = 64 << 20;
@@ -33,9 +34,9 @@ pub struct Score {
 }
 
 impl Score {
-    /// Whether the text alerts.
-    pub const fn alerts(&self) -> bool {
-        self.score >= ALERT_SCORE
+    /// Whether the text is worth a record.
+    pub const fn is_recorded(&self) -> bool {
+        self.score >= RECORD_SCORE
     }
 }
 
