@@ -70,13 +70,9 @@ fn in_force(args: &Args) -> Result<String, Vec<Defect>> {
         None => Policy::default(),
     };
     let dirs = loaded.signature_dirs();
-    let signatures = Signatures::load(&dirs)
-        .map_err(|found| defects.extend(found))
-        .map(|signatures| {
-            defects.extend(signatures.check());
-            signatures
-        });
-    let Some(signatures) = signatures.ok().filter(|_| defects.is_empty()) else {
+    let signatures = Signatures::load(&dirs).map_err(|found| defects.extend(found)).ok();
+    defects.extend(signatures.iter().flat_map(Signatures::check));
+    let Some(signatures) = signatures.filter(|_| defects.is_empty()) else {
         return Err(defects);
     };
 
