@@ -16,7 +16,7 @@ use crate::policy::Policy;
 /// Exit code of wrong usage or configuration.
 const WRONG: u8 = 2;
 
-/// Arguments of `shadowtap check`.
+/// Validates configuration, policy and signatures, and shows what is in force.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Args {
     /// Configuration file [default: shadowtap.toml, else /etc/shadowtap/shadowtap.toml]

@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
+use crate::config::load::Loaded;
 use crate::model::finding::{Kind, Severity};
 use crate::model::stamp::Timestamp;
 use crate::report::grid::{DEFAULT_WIDTH, Style};
@@ -18,7 +19,7 @@ use crate::report::rows;
 use crate::store::sqlite::Reader;
 use crate::store::{Filter, Question, Rows, Store, StoreError, Value, Word, default_path};
 
-/// What `shadowtap report` takes.
+/// Asks the store: servers, clients, tools, findings, lookups, sessions, timeline or drift.
 #[derive(Clone, Debug, Args)]
 pub struct ReportArgs {
     /// What to show: servers, clients, tools, findings, lookups, sessions, timeline, drift or captures; without it, an
@@ -49,7 +50,10 @@ pub struct ReportArgs {
     /// How to show it
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-    /// The store to ask [default: $SHADOWTAP_STORE, else /var/lib/shadowtap, else the user's state directory]
+    /// Configuration file, which may name the store [default: shadowtap.toml, else /etc/shadowtap/shadowtap.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The store to ask [default: as configured, else $SHADOWTAP_STORE, else /var/lib/shadowtap, else the user's state directory]
     #[arg(long, value_name = "PATH")]
     pub store: Option<PathBuf>,
     /// At most so many rows
@@ -83,7 +87,14 @@ const OVERVIEW_FINDINGS: u64 = 10;
 /// # Errors
 /// When standard output cannot be written, other than by a reader that has seen enough.
 pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
-    let path = args.store.clone().unwrap_or_else(default_path);
+    let configured = match Loaded::load(args.config.as_deref()) {
+        Ok(loaded) => loaded.store_file(),
+        Err(defect) => {
+            let _ = writeln!(io::stderr(), "{defect}");
+            return Ok(WRONG_USAGE);
+        }
+    };
+    let path = args.store.clone().or(configured).unwrap_or_else(default_path);
     let mut text = Vec::new();
     if let Err(error) = Reader::open(&path).and_then(|store| answer(&store, args, terminal_style(), &mut text)) {
         let _ = writeln!(io::stderr(), "shadowtap: {error}");
