@@ -1,10 +1,11 @@
 //! Finds the literal anchors of many rules in one pass.
 //!
 //! An automaton over hundreds of anchors reads a byte at a time and walks a table that fills the cache: 0.6 GB/s. Here
-//! every second pair of bytes is looked up in a bitmap of 8 KiB instead: an anchor of three bytes or more has two
-//! neighbouring pairs, one of which stands at an even place wherever the anchor begins. Of each anchor the rarest two
-//! pairs are taken, by a rough table of how common bytes are in JSON. A pair that is in the map is looked up once more
-//! together with a neighbouring byte, and only what stands there, too, pays for a comparison. Anchors of two bytes are searched one by one. Measured in `benches/signatures.rs`. The oracle is the automaton.
+//! every second pair of bytes is looked up in a bitmap of 8 KiB instead: an anchor of three bytes or more has pairs at
+//! even and at odd places, and one of the two kinds stands at an even place of the text wherever the anchor begins. Of
+//! each kind the rarest pair is taken, by a rough table of how common bytes are in JSON. A pair that is in the map is
+//! looked up once more together with a neighbouring byte, and only what stands there, too, pays for a comparison.
+//! Anchors of two bytes are searched one by one. Measured in `benches/signatures.rs`. The oracle is the automaton.
 
 use std::ops::Range;
 
@@ -18,6 +19,9 @@ const WORDS: usize = 65_536 / 64;
 
 /// Words of a bitmap of folded triples.
 const TRIPLE_WORDS: usize = 32_768 / 64;
+
+/// Pairs that are looked up before any is compared; a power of two.
+const BLOCK_PAIRS: usize = 256;
 
 /// One anchor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,9 +76,11 @@ impl Anchors {
                 }
                 continue;
             }
-            let rarest = (0..anchor.text.len() - 2).min_by_key(|at| rarity(anchor, *at) + rarity(anchor, at + 1));
-            let first = rarest.unwrap_or(0);
-            for at in [first, first + 1] {
+            for first in [0, 1] {
+                let places = (first..anchor.text.len() - 1).step_by(2);
+                let Some(at) = places.min_by_key(|at| rarity(anchor, *at)) else {
+                    continue;
+                };
                 for spelling in spellings(&anchor.text[at..at + 2], anchor.fold) {
                     built.insert(u16::from_le_bytes([spelling[0], spelling[1]]), (number, at as u16));
                 }
@@ -118,31 +124,28 @@ impl Anchors {
                 map[bit / 64] >> (bit % 64) & 1 != 0
             })
         };
-        set(&self.behind, text.get(at + 2)) || set(&self.before, at.checked_sub(1).and_then(|at| text.get(at)))
+        set(&self.behind, text.get(at + 2)) | set(&self.before, at.checked_sub(1).and_then(|at| text.get(at)))
     }
 
     /// Every occurrence of every anchor: its number and its place. Stops when `out` says `false`.
     pub(super) fn find(&self, text: &[u8], out: &mut dyn FnMut(usize, Range<usize>) -> bool) {
-        let (groups, _) = text.as_chunks::<8>();
-        let mut at = 0;
-        for group in groups {
-            let [a, b, c, d, e, f, g, h] = *group;
-            let pairs = [[a, b], [c, d], [e, f], [g, h]].map(u16::from_le_bytes);
-            if pairs.iter().fold(0, |any, pair| any | self.bit(*pair)) != 0 {
-                for (step, pair) in pairs.into_iter().enumerate() {
-                    if self.bit(pair) != 0 && !self.check(text, at + 2 * step, pair, out) {
-                        return;
-                    }
+        let mut places = [0_u16; BLOCK_PAIRS];
+        for (number, block) in text.chunks(2 * BLOCK_PAIRS).enumerate() {
+            let start = number * 2 * BLOCK_PAIRS;
+            // One pair in eight is in the map: collecting them without a branch costs less than mispredicting it.
+            let mut count = 0;
+            for (index, pair) in block.as_chunks::<2>().0.iter().enumerate() {
+                places[count & (BLOCK_PAIRS - 1)] = index as u16;
+                count += self.bit(u16::from_le_bytes(*pair)) as usize;
+            }
+            for place in places.iter().take(count) {
+                let at = start + 2 * usize::from(*place);
+                let Some([a, b]) = text.get(at..at + 2) else { continue };
+                let pair = u16::from_le_bytes([*a, *b]);
+                if self.likely(text, at, pair) && !self.check(text, at, pair, out) {
+                    return;
                 }
             }
-            at += 8;
-        }
-        for pair in text[at..].as_chunks::<2>().0 {
-            let pair = u16::from_le_bytes(*pair);
-            if self.bit(pair) != 0 && !self.check(text, at, pair, out) {
-                return;
-            }
-            at += 2;
         }
         for (finder, number) in &self.short {
             for start in finder.find_iter(text) {
@@ -159,8 +162,7 @@ impl Anchors {
 
     /// Compares the anchors that hold this pair.
     fn check(&self, text: &[u8], at: usize, pair: u16, out: &mut dyn FnMut(usize, Range<usize>) -> bool) -> bool {
-        let bucket = usize::from(self.slots[usize::from(pair)]).checked_sub(1);
-        let Some(bucket) = bucket.filter(|_| self.likely(text, at, pair)) else {
+        let Some(bucket) = usize::from(self.slots[usize::from(pair)]).checked_sub(1) else {
             return true;
         };
         for (number, place) in &self.buckets[bucket] {
