@@ -20,6 +20,7 @@ demo: deps ## Build it, replay bundled captures and show the reports (needs no r
 	@.ci/demo $(DEMO)/shadowtap
 
 test: lint ## Format, lints, documentation and every test
+	@.ci/deps ip
 	$(CARGO) test --locked
 
 lint: deps ## Format, lints and documentation

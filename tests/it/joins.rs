@@ -9,7 +9,7 @@ use proptest::sample::Index;
 use shadowtap::engine::Shard;
 use shadowtap::engine::settings::Settings;
 use shadowtap::inventory::Inventory;
-use shadowtap::inventory::admission::{Admission, InventoryConfig, SLICES};
+use shadowtap::inventory::admission::{Admission, InventoryConfig};
 use shadowtap::inventory::tally::{Redact, Tally};
 use shadowtap::model::flow::FlowInfo;
 use shadowtap::model::mcp::{Auth, JsonRpc, McpTransport, Revision, RpcKind, Site};
@@ -48,15 +48,7 @@ fn race(frames: &run::Frames, settings: &Settings, count: usize, seed: u64) -> S
 fn tight(eager: bool) -> Settings {
     let mut settings = run::settings();
     settings.eager = eager;
-    settings.inventory = InventoryConfig {
-        max_servers: SLICES,
-        max_suspects: SLICES,
-        max_details: SLICES,
-        max_tools: SLICES,
-        tool_text_max_bytes: SLICES * 100,
-        max_findings: SLICES,
-        ..InventoryConfig::default()
-    };
+    settings.inventory = run::tight_inventory();
     settings
 }
 

@@ -10,6 +10,7 @@ use shadowtap::engine::replay::{Input, replay};
 use shadowtap::engine::review::review;
 use shadowtap::engine::settings::Settings;
 use shadowtap::engine::{Shard, Shared};
+use shadowtap::inventory::admission::{InventoryConfig, SLICES};
 use shadowtap::model::counters::Counters;
 use shadowtap::model::packet::{LinkType, RawPacket};
 use shadowtap::model::server::{Capture, View};
@@ -134,4 +135,17 @@ pub(crate) fn captures() -> Vec<PathBuf> {
 /// A capture's name without its ending.
 pub(crate) fn stem(path: &Path) -> String {
     path.file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+/// Bounds of the inventory so low that nearly every one is reached: one key of each class for each slice.
+pub(crate) fn tight_inventory() -> InventoryConfig {
+    InventoryConfig {
+        max_servers: SLICES,
+        max_suspects: SLICES,
+        max_details: SLICES,
+        max_tools: SLICES,
+        tool_text_max_bytes: SLICES * 100,
+        max_findings: SLICES,
+        ..InventoryConfig::default()
+    }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use shadowtap::engine::settings::Settings;
-use shadowtap::inventory::admission::{InventoryConfig, SLICES};
+use shadowtap::inventory::admission::SLICES;
 use shadowtap::policy::Policy;
 
 use crate::conversations;
@@ -18,15 +18,7 @@ fn tight() -> Settings {
     settings.flow.max_flows = SLICES;
     settings.reassembly.max_bytes = SLICES;
     settings.reassembly.flow_max_bytes = 600;
-    settings.inventory = InventoryConfig {
-        max_servers: SLICES,
-        max_suspects: SLICES,
-        max_details: SLICES,
-        max_tools: SLICES,
-        tool_text_max_bytes: SLICES * 100,
-        max_findings: SLICES,
-        ..InventoryConfig::default()
-    };
+    settings.inventory = run::tight_inventory();
     settings
 }
 
