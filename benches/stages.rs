@@ -100,6 +100,7 @@ fn flow() -> FlowInfo {
         packets: [1; 2],
         bytes: [1; 2],
         from_start: true,
+        encryption: shadowtap::model::server::Encryption::None,
     }
 }
 

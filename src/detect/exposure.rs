@@ -11,7 +11,7 @@ use crate::detect::{Detector, Findings, about};
 use crate::model::finding::{Finding, Kind, Severity};
 use crate::model::mcp::Auth;
 use crate::model::net::Scope;
-use crate::model::server::{Encryption, Mark, Peer, Server, ServerEvidence, View};
+use crate::model::server::{Mark, Peer, Server, ServerEvidence, View};
 use crate::policy::{Policy, Verdict};
 
 /// Peers that a finding names.
@@ -108,9 +108,6 @@ impl Exposure {
 
 /// Messages that cross a network in clear.
 fn cleartext(server: &Server) -> Option<Finding> {
-    if server.encryption != Encryption::None {
-        return None;
-    }
     let credentials = others(server, |peer| peer.credential);
     let peers = if credentials.is_empty() {
         others(server, |peer| peer.cleartext)

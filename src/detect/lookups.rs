@@ -131,7 +131,7 @@ impl Detector for Lookups {
                     );
                 }
             }
-            Fact::Mcp(_) => {}
+            Fact::Mcp(_) | Fact::Uncovered(_) => {}
         }
     }
 }
@@ -221,6 +221,7 @@ mod tests {
             packets: [1, 1],
             bytes: [1, 1],
             from_start: true,
+            encryption: crate::model::server::Encryption::None,
         };
         Lookups::new(Arc::new(Signatures::builtin())).inspect(&Observation { at, flow: &flow, fact }, &mut out);
         out

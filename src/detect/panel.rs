@@ -55,6 +55,7 @@ impl Panel {
             Fact::Mcp(mcp) if !mcp.relevant => return,
             Fact::Mcp(_) => FactMask::MCP,
             Fact::Tls(_) => FactMask::TLS,
+            Fact::Uncovered(_) => return,
         };
         if !self.wants.meets(mask) {
             return;

@@ -7,7 +7,7 @@ use crate::mcp::Reader;
 use crate::model::chunk::{Chunk, Data};
 use crate::model::flow::FlowInfo;
 use crate::model::net::{Direction, Transport};
-use crate::model::observation::{Fact, Observation};
+use crate::model::observation::{Cover, Fact, Observation};
 use crate::model::packet::{Datagram, Segment};
 use crate::stream::Stream;
 use crate::stream::layer::{Output, Step};
@@ -221,6 +221,12 @@ impl<'p> Pipe<'p> {
                 });
             }
             Output::Fact(at, fact) => {
+                match fact {
+                    Fact::Tls(tls) => reader.named(tls.sni),
+                    Fact::Uncovered(Cover::Opened(encryption)) => info.encryption = encryption,
+                    Fact::Uncovered(Cover::Relayed { host, .. }) => reader.named(host),
+                    Fact::Dns(_) | Fact::Http(_) | Fact::Mcp(_) => {}
+                }
                 observe(&Observation { at, flow: info, fact }, shared, tally, findings, seen);
             }
         });
@@ -246,7 +252,7 @@ fn observe(
     match observation.fact {
         Fact::Mcp(mcp) => seen.mcp |= mcp.relevant,
         Fact::Tls(tls) => seen.ech |= tls.ech,
-        Fact::Dns(_) | Fact::Http(_) => {}
+        Fact::Dns(_) | Fact::Http(_) | Fact::Uncovered(_) => {}
     }
     let redact = Redact {
         text: &|text| shared.redact(text),

@@ -50,6 +50,7 @@ impl<S> Flow<S> {
             packets: [0; 2],
             bytes: [0; 2],
             from_start,
+            encryption: crate::model::server::Encryption::None,
         };
         Self {
             info,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::model::mcp::{Auth, McpTransport, Revision};
 use crate::model::observation::Offer;
-use crate::model::server::{Audience, Mark, Messages, Peer};
+use crate::model::server::{Audience, Encryption, Mark, Messages, Peer};
 use crate::model::stamp::{Span, Stamp, Timestamp};
 
 /// A value with the moment it was said at: the earliest counts.
@@ -21,6 +21,8 @@ pub(super) struct Account {
     pub(super) seen: Option<Span>,
     /// Transports seen, strongest first by their order.
     pub(super) transports: BTreeSet<McpTransport>,
+    /// Strongest around its messages.
+    pub(super) encryption: Encryption,
     /// Bits of [`crate::model::observation::Proof`] without `ECHO`.
     pub(super) proof: u8,
     /// Requests that echoed what only a server gives, and those of them that were refused.
@@ -105,6 +107,7 @@ impl Account {
     pub(super) fn join(&mut self, other: Self) {
         join_span(&mut self.seen, other.seen);
         self.transports.extend(other.transports);
+        self.encryption = self.encryption.max(other.encryption);
         self.proof |= other.proof;
         self.echoed += other.echoed;
         self.refused += other.refused;

@@ -16,7 +16,7 @@ use crate::model::mcp::{Auth, McpTransport, RpcKind, Site};
 use crate::model::message::Field;
 use crate::model::net::{Direction, Scope};
 use crate::model::observation::{Fact, Implementation, Listing, Mcp, Observation, Proof, ToolDef};
-use crate::model::server::{Audience, Lookup, Mark, Peer};
+use crate::model::server::{Audience, Encryption, Lookup, Mark, Peer};
 use crate::model::stamp::Span;
 
 /// Messages after which a flow that goes on hands its tally over.
@@ -185,6 +185,7 @@ impl Account {
     fn note(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>, erase: &mut Erase<'_>) {
         crate::inventory::account::join_span(&mut self.seen, Some(Span::at(seen.at)));
         self.transports.extend(mcp.transport);
+        self.encryption = self.encryption.max(seen.flow.encryption);
         self.proof |= mcp.proof.0 & !Proof::ECHO;
         match &mcp.rpc {
             None => {
@@ -253,7 +254,7 @@ impl Account {
         if mcp.dir == Direction::ToClient && (mcp.rpc.is_some() || mcp.success) {
             peer.answered = first_of(peer.answered, Some(mark));
         }
-        if Scope::of(client) != Scope::Loopback {
+        if Scope::of(client) != Scope::Loopback && seen.flow.encryption == Encryption::None {
             peer.cleartext = first_of(peer.cleartext, Some(mark));
             if mcp.auth.is_some_and(|auth| auth != Auth::None) {
                 peer.credential = first_of(peer.credential, Some(mark));

@@ -212,8 +212,9 @@ fn server(group: &Group) -> Server {
         hostname: key.hostname.clone(),
         path: key.path.clone(),
         transports,
-        encryption: Encryption::None,
-        decrypted: false,
+        encryption: account.encryption,
+        // Its messages were read.
+        decrypted: account.encryption != Encryption::None,
         evidence: ServerEvidence::Message,
         confidence: 1.0,
         server_name: latest.map(|((name, _), _)| name.clone()),

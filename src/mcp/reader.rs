@@ -46,6 +46,8 @@ struct Names {
     template: String,
     /// A `Fact::Http` was given for these names.
     told: bool,
+    /// What led to the server where no request head names it: a TLS hello, or the relay before it.
+    below: Option<String>,
 }
 
 impl Names {
@@ -126,6 +128,13 @@ impl Reader {
         (std::mem::take(&mut self.messages), std::mem::take(&mut self.shed))
     }
 
+    /// A layer below the messages names the host that this flow goes to.
+    pub fn named(&mut self, host: Option<&str>) {
+        if let Some(host) = host {
+            self.names.below = Some(host.to_owned());
+        }
+    }
+
     /// Turns one message into observations.
     pub fn read(&mut self, message: &Message<'_>, flow: &FlowInfo, out: &mut dyn FnMut(Observation<'_>)) {
         let transaction = message.transaction;
@@ -157,7 +166,7 @@ impl Reader {
             flow,
             site: Site {
                 endpoint: flow.tuple.server,
-                hostname: request.and(names.hostname.as_deref()),
+                hostname: request.and(names.hostname.as_deref()).or(names.below.as_deref()),
                 path: request.map(|_| names.template.as_str()),
             },
             number,
@@ -384,6 +393,11 @@ impl Reader {
     }
 
     fn session_of(&mut self, message: &Message<'_>, flow: &FlowInfo) -> Option<u64> {
+        // A WebSocket has no session ids: the connection, or the stream of it, is the session.
+        let socket = (message.carrier == Carrier::WebSocket).then_some(flow.id);
+        if let (Some(id), Some(transaction)) = (socket, message.transaction) {
+            return Some(id ^ transaction.number.rotate_left(48));
+        }
         let Some(transaction) = message.transaction else {
             return match self.stream {
                 Some(session) => session,

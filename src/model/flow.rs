@@ -1,6 +1,7 @@
 //! What is known of a flow: identity, roles and volume.
 
 use crate::model::net::{Direction, FiveTuple};
+use crate::model::server::Encryption;
 use crate::model::stamp::{Span, Stamp};
 
 /// One flow: all packets of one five-tuple between its start and its end.
@@ -18,6 +19,8 @@ pub struct FlowInfo {
     pub bytes: [u64; 2],
     /// Whether the capture holds the start of the flow (the SYN), so that the first byte seen is the first byte sent.
     pub from_start: bool,
+    /// What key material opened, so that what is inside could be read; set before the first message from inside.
+    pub encryption: Encryption,
 }
 
 impl FlowInfo {

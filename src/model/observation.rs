@@ -3,11 +3,13 @@
 //! An observation may hold raw text; it cannot outlive the call that reads it.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use crate::model::flow::FlowInfo;
 use crate::model::mcp::{Auth, JsonRpc, McpTransport, Revision, Site};
 use crate::model::message::Transaction;
 use crate::model::net::Direction;
+use crate::model::server::Encryption;
 use crate::model::stamp::Stamp;
 
 /// What one flow showed at one moment.
@@ -32,6 +34,22 @@ pub enum Fact<'a> {
     Mcp(&'a Mcp<'a>),
     /// A TLS ClientHello.
     Tls(Tls<'a>),
+    /// A layer found another stream inside its own.
+    Uncovered(Cover<'a>),
+}
+
+/// What was around a stream that a layer uncovered. Told before the first byte of that stream is handed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cover<'a> {
+    /// A relay between the ends: a PROXY preface, HTTP CONNECT, SOCKS.
+    Relayed {
+        /// Who really asks, where the relay says so.
+        client: Option<IpAddr>,
+        /// Host that the stream really goes to, lower case, without a port.
+        host: Option<&'a str>,
+    },
+    /// Encryption that key material opened.
+    Opened(Encryption),
 }
 
 /// A DNS question, seen in a query or repeated in an answer. Who asks is the client of the flow.

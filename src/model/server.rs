@@ -70,9 +70,10 @@ impl ServerEvidence {
 }
 
 /// Encryption around a server's traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the words are the contract's")]
 pub enum Encryption {
+    #[default]
     None,
     Tls,
     Quic,

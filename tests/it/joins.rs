@@ -178,6 +178,7 @@ impl Said {
             packets: [1; 2],
             bytes: [1; 2],
             from_start: true,
+            encryption: shadowtap::model::server::Encryption::None,
         };
         let kinds = [
             RpcKind::Request,

@@ -258,6 +258,7 @@ pub(crate) fn listen(row: &'static Protocol, sample: &Sample, turns: &[Turn]) ->
                 }
                 Fact::Mcp(_) => "mcp".to_owned(),
                 Fact::Tls(tls) => format!("{tls:?}"),
+                Fact::Uncovered(cover) => format!("{cover:?}"),
             }),
             Output::Swap => {
                 swapped = true;

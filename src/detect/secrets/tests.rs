@@ -82,6 +82,7 @@ fn run(dir: Direction, json: Option<&str>, target: &str, fields: &[(&str, &str)]
         packets: [1, 1],
         bytes: [1, 1],
         from_start: true,
+        encryption: crate::model::server::Encryption::None,
     };
     let mut out = Findings::default();
     thread_local!(static SIGNATURES: Arc<Signatures> = Arc::new(Signatures::builtin()));

@@ -75,6 +75,7 @@ fuzz_target!(|data: &[u8]| {
         packets: [1; 2],
         bytes: [1; 2],
         from_start: true,
+        encryption: shadowtap::model::server::Encryption::None,
     };
     let mut reader = Reader::default();
     let mut findings = Findings::default();
