@@ -71,11 +71,14 @@ const IMPORTS: &[(&str, &[&str])] = &[
 
 /// Crate, and the folders that may use it.
 const CRATES: &[(&str, &[&str])] = &[
+    ("aes", &["proto"]),
     ("aho_corasick", &["detect"]),
     ("anstream", &["cli", "report"]),
     ("anstyle", &["report"]),
     ("anyhow", &["cli"]),
     ("base64", &["detect", "model"]),
+    ("brotli_decompressor", &["proto"]),
+    ("cbc", &["proto"]),
     ("clap", &["cli"]),
     ("dashmap", &["inventory"]),
     ("domain", &["proto"]),
@@ -90,6 +93,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("mimalloc", &["main"]),
     ("pcap", &["source"]),
     ("regex", &["detect"]),
+    ("ring", &["proto"]),
     ("rusqlite", &["store"]),
     (
         "serde",
@@ -120,6 +124,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio", &["cli", "engine", "sink"]),
     ("toml", &["config", "detect", "model", "policy"]),
     ("unicode_width", &["report"]),
+    ("x509_parser", &["proto"]),
     ("zstd", &["proto", "source"]),
 ];
 
