@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::detect::redact;
+use crate::detect::signature::Signatures;
+use crate::mcp::site::without_secrets;
 use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Severity, SiteKey};
+use crate::model::mcp::Site;
 use crate::model::server::{Mark, Server};
 use crate::model::stamp::Span;
 
@@ -65,5 +69,15 @@ pub(super) fn server_name(server: &Server) -> String {
         (Some(name), _) if !name.is_empty() => name.clone(),
         (_, Some(hostname)) => hostname.to_string(),
         _ => server.endpoint.to_string(),
+    }
+}
+
+/// The server as the inventory knows it: a name or path that still holds a secret loses it.
+pub(super) fn site_seen(site: &Site<'_>, signatures: &Signatures) -> SiteKey {
+    let erase = |text: &str| redact::replace_hits(text, signatures);
+    SiteKey {
+        endpoint: site.endpoint,
+        hostname: site.hostname.map(|name| without_secrets(name, '.', &erase).into()),
+        path: site.path.map(|path| without_secrets(path, '/', &erase).into()),
     }
 }

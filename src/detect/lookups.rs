@@ -131,7 +131,7 @@ impl Detector for Lookups {
                     );
                 }
             }
-            Fact::Mcp(_) | Fact::Uncovered(_) => {}
+            Fact::Mcp(_) | Fact::Uncovered(_) | Fact::Violation(_) => {}
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod redact;
 pub mod secrets;
 pub mod signature;
 pub mod suspicion;
+pub mod violations;
 
 use crate::model::finding::Finding;
 use crate::model::observation::Observation;
@@ -48,6 +49,8 @@ impl FactMask {
     pub const MCP: Self = Self(4);
     /// `Fact::Tls`.
     pub const TLS: Self = Self(8);
+    /// `Fact::Violation`.
+    pub const VIOLATION: Self = Self(16);
 
     /// Either set.
     pub const fn or(self, other: Self) -> Self {
@@ -78,6 +81,10 @@ pub const DETECTORS: &[panel::Row] = &[
     panel::Row {
         name: "lookups",
         build: lookups::Lookups::build,
+    },
+    panel::Row {
+        name: "violations",
+        build: violations::Violations::build,
     },
     panel::Row {
         name: "presence",

@@ -56,6 +56,7 @@ impl Panel {
             Fact::Mcp(_) => FactMask::MCP,
             Fact::Tls(_) => FactMask::TLS,
             Fact::Uncovered(_) => return,
+            Fact::Violation(_) => FactMask::VIOLATION,
         };
         if !self.wants.meets(mask) {
             return;

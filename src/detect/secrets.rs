@@ -14,11 +14,10 @@ use base64::Engine as _;
 use crate::detect::panel::Ruleset;
 use crate::detect::signature::secrets::{Hit, Place};
 use crate::detect::signature::{Plain, Signatures};
-use crate::detect::{Detector, FactMask, Findings, redact};
-use crate::mcp::site::without_secrets;
+use crate::detect::{Detector, FactMask, Findings, about, redact};
 use crate::mcp::walk::Walk;
 use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Severity, SiteKey};
-use crate::model::mcp::{JsonRpc, Site};
+use crate::model::mcp::JsonRpc;
 use crate::model::message::{Field, Headers, Request};
 use crate::model::net::{Direction, Scope};
 use crate::model::observation::{Fact, Mcp, Observation};
@@ -98,7 +97,7 @@ impl Detector for SecretScan {
         let start = out.findings.len();
         let name = mcp.call.as_ref().and_then(|call| call.name).or(mcp.name.as_deref());
         let tool = name.map(|name| redact::blank_hits(&clip(name), &self.signatures));
-        let site = site(&mcp.site, &self.signatures);
+        let site = about::site_seen(&mcp.site, &self.signatures);
         let mut report = Report {
             signatures: &self.signatures,
             seen,
@@ -305,16 +304,6 @@ impl Report<'_, '_> {
 fn mirrors_body(place: &str) -> bool {
     let header = place.strip_prefix("header ");
     header.is_none_or(|name| name.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("mcp-")))
-}
-
-/// The server as the inventory knows it: a name or path that still holds a secret loses it.
-fn site(site: &Site<'_>, signatures: &Signatures) -> SiteKey {
-    let erase = |text: &str| redact::replace_hits(text, signatures);
-    SiteKey {
-        endpoint: site.endpoint,
-        hostname: site.hostname.map(|name| without_secrets(name, '.', &erase).into()),
-        path: site.path.map(|path| without_secrets(path, '/', &erase).into()),
-    }
 }
 
 /// A key that is itself the value must not be told as a place.

@@ -7,8 +7,9 @@ use crate::mcp::Reader;
 use crate::model::chunk::{Chunk, Data};
 use crate::model::flow::FlowInfo;
 use crate::model::net::{Direction, Transport};
-use crate::model::observation::{Cover, Fact, Observation};
+use crate::model::observation::{Breach, Cover, Fact, Observation, Violation};
 use crate::model::packet::{Datagram, Segment};
+use crate::model::stamp::Stamp;
 use crate::stream::Stream;
 use crate::stream::layer::{Output, Step};
 use crate::stream::reassembly::{Budget, Reassembly};
@@ -22,6 +23,8 @@ pub(super) struct Conversation {
     /// MCP was seen: worth more than other flows when room is needed.
     pub(super) precious: bool,
     pub(super) ech_hellos: u64,
+    /// Segments contradicted each other: told as soon as the flow proves to be MCP, which it may after the fact.
+    contradicted: Option<(Stamp, Direction)>,
 }
 
 /// What a conversation needs of its surroundings, lent for one packet.
@@ -50,6 +53,7 @@ impl Conversation {
             tally: Tally::default(),
             precious: false,
             ech_hellos: 0,
+            contradicted: None,
         }
     }
 
@@ -77,7 +81,31 @@ impl Conversation {
         self.reassembly
             .push(dir, segment, budget, &mut |chunk| pipe.push(chunk));
         let (outcome, seen) = pipe.end();
-        self.note(outcome, seen)
+        let outcome = self.note(outcome, seen);
+        if self.reassembly.take_conflicts() > 0 {
+            let dir = if outcome.swapped { dir.flip() } else { dir };
+            self.contradicted.get_or_insert((segment.at, dir));
+        }
+        if self.precious && self.contradicted.is_some() {
+            self.tell_contradiction(info, around);
+        }
+        outcome
+    }
+
+    /// Two copies of the same bytes of an MCP connection differ.
+    #[cold]
+    fn tell_contradiction(&mut self, info: &FlowInfo, around: &mut Surroundings<'_>) {
+        let Some((at, dir)) = self.contradicted.take() else {
+            return;
+        };
+        let fact = Fact::Violation(Violation {
+            breach: Breach::AmbiguousOverlap,
+            dir,
+            site: self.reader.site(info),
+        });
+        let seen = Observation { at, flow: info, fact };
+        let (shared, findings) = (around.shared, &mut *around.findings);
+        observe(&seen, shared, &mut self.tally, findings, &mut Seen::default());
     }
 
     /// A UDP datagram.
@@ -225,7 +253,7 @@ impl<'p> Pipe<'p> {
                     Fact::Tls(tls) => reader.named(tls.sni),
                     Fact::Uncovered(Cover::Opened(encryption)) => info.encryption = encryption,
                     Fact::Uncovered(Cover::Relayed { host, .. }) => reader.named(host),
-                    Fact::Dns(_) | Fact::Http(_) | Fact::Mcp(_) => {}
+                    Fact::Dns(_) | Fact::Http(_) | Fact::Mcp(_) | Fact::Violation(_) => {}
                 }
                 observe(&Observation { at, flow: info, fact }, shared, tally, findings, seen);
             }
@@ -252,7 +280,7 @@ fn observe(
     match observation.fact {
         Fact::Mcp(mcp) => seen.mcp |= mcp.relevant,
         Fact::Tls(tls) => seen.ech |= tls.ech,
-        Fact::Dns(_) | Fact::Http(_) | Fact::Uncovered(_) => {}
+        Fact::Dns(_) | Fact::Http(_) | Fact::Uncovered(_) | Fact::Violation(_) => {}
     }
     let redact = Redact {
         text: &|text| shared.redact(text),

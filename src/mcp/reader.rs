@@ -135,6 +135,16 @@ impl Reader {
         }
     }
 
+    /// The server that the flow's messages belong to, as far as its last request head tells.
+    pub fn site(&self, flow: &FlowInfo) -> Site<'_> {
+        let read = !self.names.template.is_empty();
+        Site {
+            endpoint: flow.tuple.server,
+            hostname: self.names.hostname.as_deref().or(self.names.below.as_deref()),
+            path: read.then_some(self.names.template.as_str()),
+        }
+    }
+
     /// Turns one message into observations.
     pub fn read(&mut self, message: &Message<'_>, flow: &FlowInfo, out: &mut dyn FnMut(Observation<'_>)) {
         let transaction = message.transaction;

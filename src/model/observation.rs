@@ -36,6 +36,26 @@ pub enum Fact<'a> {
     Tls(Tls<'a>),
     /// A layer found another stream inside its own.
     Uncovered(Cover<'a>),
+    /// Something around MCP messages that no honest sender does.
+    Violation(Violation<'a>),
+}
+
+/// Something around MCP messages that no honest sender does, in a way that matters for security.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Violation<'a> {
+    /// What.
+    pub breach: Breach,
+    /// Who did it.
+    pub dir: Direction,
+    /// Server that the flow's messages belong to, as far as is known.
+    pub site: Site<'a>,
+}
+
+/// A kind of [`Violation`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Breach {
+    /// Two TCP segments give different bytes for the same place: what the receiver read is a matter of its taste.
+    AmbiguousOverlap,
 }
 
 /// What was around a stream that a layer uncovered. Told before the first byte of that stream is handed up.

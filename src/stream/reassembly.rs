@@ -3,8 +3,9 @@
 //! Bytes that arrive in order are lent through: no copy, no allocation, about a hundred bytes of state for a flow. Only
 //! what arrives ahead of a hole is copied and held, within [`Budget`]. A hole that cannot be filled any more becomes a
 //! [`Data::Gap`]; when that is so is decided by the flow's own packets (see `Side::hole_is_final`), never by a clock.
-//! Where copies overlap the first copy wins, and held copies that differ are counted. Bytes already handed on are not
-//! kept, so a later copy of them is dropped uncompared.
+//! Where copies overlap and differ, [`Overlap`] says which one wins, as the receiver would choose, and the contradiction
+//! is counted. Bytes already handed on are not kept, so a later copy of them is dropped uncompared: every system does
+//! the same with what it has given to its application.
 //!
 //! It does not find port reuse (the flow table does), does not check checksums (decoding does), and ignores urgent data,
 //! options and selective acknowledgements. A tail that was acknowledged and never seen is not told: whether its last
@@ -17,6 +18,7 @@
 )]
 
 mod held;
+mod overlap;
 mod side;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,8 @@ use crate::model::net::Direction;
 use crate::model::packet::{Flags, Segment};
 use crate::model::stamp::Stamp;
 use held::Run;
+use overlap::Extent;
+pub use overlap::Overlap;
 use side::Side;
 
 /// Both directions of one TCP flow.
@@ -45,6 +49,8 @@ pub struct Budget {
     pub max_bytes: usize,
     /// Bound of what one flow may hold, both directions together, in bytes.
     pub flow_max_bytes: usize,
+    /// Which of two copies wins.
+    pub overlap: Overlap,
 }
 
 /// Bounds of reassembly.
@@ -55,6 +61,8 @@ pub struct Config {
     pub max_bytes: usize,
     /// Most bytes that one flow holds out of order: a hole in front of more is told as a gap.
     pub flow_max_bytes: usize,
+    /// Which of two copies of the same bytes wins where they differ.
+    pub overlap: Overlap,
 }
 
 impl Default for Config {
@@ -62,6 +70,7 @@ impl Default for Config {
         Self {
             max_bytes: 256 << 20,
             flow_max_bytes: 1 << 20,
+            overlap: Overlap::default(),
         }
     }
 }
@@ -74,6 +83,7 @@ impl Config {
             held_bytes: 0,
             max_bytes: share.max(self.flow_max_bytes),
             flow_max_bytes: self.flow_max_bytes,
+            overlap: self.overlap,
         }
     }
 }
@@ -83,7 +93,7 @@ impl Config {
 pub struct Tally {
     /// Bytes told as gaps.
     pub gap_bytes: u64,
-    /// Held pieces that a later copy contradicted.
+    /// Held pieces that a later copy contradicted: what the receiver was given is a matter of its taste.
     pub conflicts: u32,
     /// Segments ignored because no window reaches their sequence number.
     pub implausible: u32,
@@ -139,6 +149,11 @@ impl Reassembly {
         self.to_server.has_ended() && self.to_client.has_ended()
     }
 
+    /// Pieces that a later copy contradicted, since the last call.
+    pub fn take_conflicts(&mut self) -> u32 {
+        std::mem::take(&mut self.tally.conflicts)
+    }
+
     /// The counts since the last call.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
@@ -158,11 +173,14 @@ impl Reassembly {
             self.tally.implausible = self.tally.implausible.saturating_add(1);
             return;
         };
+        let missing = u64::from(segment.missing);
+        let end = pos.saturating_add(segment.payload.len() as u64).saturating_add(missing);
         let run = Run {
             pos,
+            origin: Extent { start: pos, end },
             at: segment.at,
             data: segment.payload,
-            missing: u64::from(segment.missing),
+            missing,
         };
         // Holes age by what was acknowledged before this packet, so that a tap that lags behind the other may catch up.
         mine.age(Some(&run).filter(|run| run.end() > pos || segment.flags.has(Flags::FIN)));

@@ -225,3 +225,48 @@ fn what_is_lost_takes_only_itself_away() {
         }
     }
 }
+
+/// Two segments that give the same bytes differently are told where the connection carries MCP, whenever that shows;
+/// elsewhere they are nobody's business.
+#[test]
+fn contradicting_segments_are_told() {
+    let forked = |script: &Script, act: usize| {
+        let mut script = script.clone();
+        let Act::Up(bytes) = &script.acts[act].1 else {
+            panic!("act {act} is the client's");
+        };
+        let mut other = bytes.clone();
+        let last = other.len() - 3;
+        other[last] ^= 1;
+        script.acts[act].1 = Act::Forked(other, bytes.clone());
+        run::frames(&talk::packets(&script, &PLAIN))
+    };
+    let told = |report: &Value| -> Vec<Value> {
+        let findings = report["findings"].as_array().unwrap().iter();
+        findings
+            .filter(|finding| finding["rule"] == "ambiguous-overlap")
+            .cloned()
+            .collect()
+    };
+    let script = streamable(here());
+    assert!(told(&run::frames(&talk::packets(&script, &PLAIN))).is_empty());
+    // The very first message, which shows only later what the connection carries; and one in the middle.
+    for act in [1, 5] {
+        let report = forked(&script, act);
+        let told = told(&report);
+        assert_eq!(told.len(), 1, "{report:#}");
+        let finding = &told[0];
+        let wanted = ("protocol-violation", "low", "client-to-server");
+        assert_eq!(
+            (&finding["kind"], &finding["severity"], &finding["direction"]),
+            (&wanted.0.into(), &wanted.1.into(), &wanted.2.into())
+        );
+        assert_eq!(finding["server_id"], report["servers"][0]["id"]);
+        assert_eq!(finding["client"], report["servers"][0]["clients"][0]);
+    }
+    let plain = Script::default()
+        .then(here(), Act::Open)
+        .up(here(), "GET /index.html HTTP/1.1\r\nHost: www.example\r\n\r\n")
+        .down(here(), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert!(told(&forked(&plain, 1)).is_empty());
+}

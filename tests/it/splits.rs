@@ -259,6 +259,7 @@ pub(crate) fn listen(row: &'static Protocol, sample: &Sample, turns: &[Turn]) ->
                 Fact::Mcp(_) => "mcp".to_owned(),
                 Fact::Tls(tls) => format!("{tls:?}"),
                 Fact::Uncovered(cover) => format!("{cover:?}"),
+                Fact::Violation(violation) => format!("{violation:?}"),
             }),
             Output::Swap => {
                 swapped = true;

@@ -29,6 +29,9 @@ pub(crate) enum Act {
     Up(Vec<u8>),
     /// The server sends.
     Down(Vec<u8>),
+    /// The client sends the second half of the one, then of the other, then the first half of the other: equally long,
+    /// and the receiver may choose.
+    Forked(Vec<u8>, Vec<u8>),
     /// FIN of both.
     Close,
     /// RST by the server.
@@ -279,6 +282,16 @@ impl Cast {
             }
             Act::Up(bytes) => self.data(ends, true, bytes),
             Act::Down(bytes) => self.data(ends, false, bytes),
+            Act::Forked(one, other) => {
+                assert_eq!(one.len(), other.len());
+                let Numbers { up, down } = *self.numbers(ends);
+                let middle = one.len() / 2;
+                let second = up.wrapping_add(u32::try_from(middle).unwrap());
+                self.send(ends, true, PSH | ACK, second, down, &one[middle..]);
+                self.send(ends, true, PSH | ACK, second, down, &other[middle..]);
+                self.send(ends, true, PSH | ACK, up, down, &other[..middle]);
+                self.numbers(ends).up = up.wrapping_add(u32::try_from(one.len()).unwrap());
+            }
             Act::UnseenUp(bytes) => {
                 let numbers = self.numbers(ends);
                 numbers.up = numbers.up.wrapping_add(u32::try_from(bytes.len()).unwrap());

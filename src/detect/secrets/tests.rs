@@ -3,7 +3,7 @@
 use super::*;
 use crate::detect::signature::generate;
 use crate::model::flow::FlowInfo;
-use crate::model::mcp::{McpTransport, RpcKind};
+use crate::model::mcp::{McpTransport, RpcKind, Site};
 use crate::model::message::{HttpMethod, Transaction};
 use crate::model::net::{Endpoint, FiveTuple, Transport};
 use crate::model::observation::Proof;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::overlap::{Extent, Overlap};
 use crate::model::stamp::Stamp;
 
 /// Charged for each held piece beside its bytes: its share of the map and of the allocator, in bytes.
@@ -16,6 +17,8 @@ const MAP_COST_BYTES: usize = 640;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run<'a> {
     pub(super) pos: u64,
+    /// The segment that it is a part of.
+    pub(super) origin: Extent,
     pub(super) at: Stamp,
     pub(super) data: &'a [u8],
     pub(super) missing: u64,
@@ -78,6 +81,7 @@ pub(super) struct Held {
 /// An owned [`Run`]; its position is its key.
 #[derive(Debug)]
 pub(super) struct Piece {
+    origin: Extent,
     at: Stamp,
     data: Box<[u8]>,
     missing: u64,
@@ -87,6 +91,7 @@ impl Piece {
     pub(super) fn run(&self, pos: u64) -> Run<'_> {
         Run {
             pos,
+            origin: self.origin,
             at: self.at,
             data: &self.data,
             missing: self.missing,
@@ -151,18 +156,40 @@ impl Held {
         parts
     }
 
-    /// How many pieces hold other bytes than `run` where both have some.
-    pub(super) fn conflicts(&self, run: &Run<'_>) -> u32 {
+    /// How many pieces hold other bytes than `run` where both have some. Those that `overlap` lets lose there give way:
+    /// their other parts stay.
+    pub(super) fn contradict(&mut self, run: &Run<'_>, overlap: Overlap) -> u32 {
         let before = self.pieces.range(..run.pos).next_back();
-        let differing = before
+        let differing: Vec<u64> = before
             .into_iter()
             .chain(self.pieces.range(run.pos..run.end()))
             .filter(|(pos, piece)| {
                 let mine = piece.run(**pos).from(run.pos);
                 let theirs = run.from(**pos);
                 mine.pos == theirs.pos && mine.data.iter().zip(theirs.data).any(|(mine, theirs)| mine != theirs)
-            });
-        u32::try_from(differing.count()).unwrap_or(u32::MAX)
+            })
+            .map(|(pos, _)| *pos)
+            .collect();
+        for pos in &differing {
+            self.give_way(*pos, run, overlap);
+        }
+        u32::try_from(differing.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Cuts what `run` has captured out of the piece at `pos`, if it wins there.
+    fn give_way(&mut self, pos: u64, run: &Run<'_>, overlap: Overlap) {
+        let Some(piece) = self.pieces.get(&pos) else { return };
+        let old = piece.run(pos);
+        if !overlap.later_wins(run.origin, old.origin) {
+            return;
+        }
+        let Some(piece) = self.pieces.remove(&pos) else { return };
+        let old = piece.run(pos);
+        self.cost = self.cost.saturating_sub(old.cost());
+        let captured = run.pos.saturating_add(run.data.len() as u64);
+        let left = [old.until(run.pos.max(pos)), old.from(captured)];
+        let left: Vec<Run<'_>> = left.into_iter().filter(|part| !part.is_empty()).collect();
+        self.hold(&left);
     }
 
     /// Copies parts that [`Held::uncovered`] gave.
@@ -172,6 +199,7 @@ impl Held {
             self.pieces.insert(
                 part.pos,
                 Piece {
+                    origin: part.origin,
                     at: part.at,
                     data: part.data.into(),
                     missing: part.missing,

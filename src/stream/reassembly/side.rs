@@ -173,9 +173,7 @@ impl Side {
             return;
         }
         let mut rest = run.from(self.next);
-        if let Some(held) = &self.held {
-            outlet.conflicts(held.conflicts(&rest));
-        }
+        self.contradict(&rest, outlet);
         while !rest.is_empty() {
             let first = self.held.as_ref().and_then(|held| held.first()).unwrap_or(u64::MAX);
             if rest.pos == self.next {
@@ -191,6 +189,19 @@ impl Side {
                 self.skip(rest.pos.min(first), outlet);
             }
             rest = rest.from(self.next);
+        }
+    }
+
+    /// Compares `run` with what is held; the loser gives way.
+    fn contradict(&mut self, run: &Run<'_>, outlet: &mut Outlet<'_>) {
+        let Some(held) = self.held.as_deref_mut() else { return };
+        let before = held.cost();
+        outlet.conflicts(held.contradict(run, outlet.budget.overlap));
+        // A piece that is cut in two costs a little more.
+        let held_bytes = outlet.budget.held_bytes.saturating_sub(before);
+        outlet.budget.held_bytes = held_bytes.saturating_add(held.cost());
+        if held.len() == 0 {
+            self.held = None;
         }
     }
 

@@ -19,6 +19,7 @@ const AMPLE: Budget = Budget {
     held_bytes: 0,
     max_bytes: 8 << 20,
     flow_max_bytes: 1 << 20,
+    overlap: Overlap::First,
 };
 const TO_SERVER: Direction = Direction::ToServer;
 const TO_CLIENT: Direction = Direction::ToClient;
@@ -177,6 +178,50 @@ fn first_copy_wins_and_conflicts_are_counted() {
         .finish();
     assert_eq!(bench.text(TO_SERVER), "abCDefGHi.");
     assert_eq!(bench.flow.take_tally(), Tally::default());
+}
+
+/// One held copy, another over it, and the hole filled at last.
+#[test]
+fn the_receiver_chooses_between_copies() {
+    let given = |overlap, earlier: (u32, &[u8]), later: (u32, &[u8])| {
+        let mut bench = Bench {
+            budget: Budget { overlap, ..AMPLE },
+            ..opened()
+        };
+        bench.client(earlier.0, earlier.1).client(later.0, later.1);
+        bench.client(100, b"__").client(109, b"!").finish();
+        assert_eq!(bench.budget.held_bytes, 0);
+        (bench.text(TO_SERVER), bench.flow.take_tally().conflicts)
+    };
+    use Overlap::{Bsd, First, Last, Linux};
+    for (overlap, covers, starts_inside, starts_before, starts_there, within) in [
+        (Bsd, "__lllllll", "__eeeelll", "__llllleee", "__eeeelll", "__eeeeeee"),
+        (First, "__leeeell", "__eeeelll", "__lleeeeee", "__eeeelll", "__eeeeeee"),
+        (Last, "__lllllll", "__eelllll", "__llllleee", "__lllllll", "__eellleee"),
+        (Linux, "__lllllll", "__eeeelll", "__llllleee", "__lllllll", "__eeeeeee"),
+    ] {
+        let cut = |text: &str| format!("{}!.", &text[..9]);
+        let check = |what: &str, given: (String, u32), text: &str| {
+            assert_eq!(given, (cut(&format!("{text}eee")), 1), "{overlap:?}, {what}");
+        };
+        check("covers", given(overlap, (103, b"eeee"), (102, b"lllllll")), covers);
+        check(
+            "starts inside",
+            given(overlap, (102, b"eeee"), (104, b"lllll")),
+            starts_inside,
+        );
+        check(
+            "starts before",
+            given(overlap, (104, b"eeeee"), (102, b"lllll")),
+            starts_before,
+        );
+        check(
+            "starts there",
+            given(overlap, (102, b"eeee"), (102, b"lllllll")),
+            starts_there,
+        );
+        check("within", given(overlap, (102, b"eeeeeee"), (104, b"lll")), within);
+    }
 }
 
 #[test]
@@ -400,6 +445,7 @@ fn full_budgets_make_holes_final_and_abandon_frees() {
         held_bytes: 0,
         max_bytes: 2000,
         flow_max_bytes: 1050,
+        overlap: Overlap::First,
     };
     let mut bench = Bench {
         budget: small,

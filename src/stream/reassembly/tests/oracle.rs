@@ -202,13 +202,50 @@ proptest! {
         picks in prop::collection::vec(any::<bool>(), 1..40), max_bytes in 0usize..4000,
     ) {
         let streams = [client, server];
-        let budget = Budget { held_bytes: 0, max_bytes, flow_max_bytes: 3000 };
+        let budget = Budget { held_bytes: 0, max_bytes, flow_max_bytes: 3000, overlap: Overlap::First };
         let (bench, progress) = play(&streams, &picks, true, true, budget);
         for ((out, stream), progress) in bench.out.iter().zip(&streams).zip(&progress) {
             let (end, came) = walk(out, stream, 0);
             prop_assert_eq!(end, reach(progress));
             prop_assert!(came.iter().zip(&progress.captured).all(|(came, captured)| !came || *captured));
         }
+    }
+
+    /// Segments that contradict each other wait behind a hole; each byte is the one that the policy chose, segment by
+    /// segment.
+    #[test]
+    fn contradictions_are_settled_byte_by_byte(
+        segments in prop::collection::vec((1usize..40, 1usize..20), 1..12),
+        overlap in prop::sample::select(vec![Overlap::Bsd, Overlap::First, Overlap::Last, Overlap::Linux]),
+    ) {
+        let mut bench = Bench { budget: Budget { overlap, ..AMPLE }, ..opened() };
+        let mut kept: Vec<Option<(Extent, u8)>> = vec![None; 60];
+        for (number, (start, len)) in (b'a'..).zip(&segments) {
+            let mine = Extent { start: *start as u64, end: (start + len) as u64 };
+            for slot in &mut kept[*start..start + len] {
+                if slot.is_none_or(|(theirs, _)| overlap.later_wins(mine, theirs)) {
+                    *slot = Some((mine, number));
+                }
+            }
+            bench.client(100 + *start as u32, &vec![number; *len]);
+        }
+        bench.finish();
+        let mut expected = String::new();
+        let last = kept.iter().rposition(Option::is_some).unwrap();
+        let mut hole = 0;
+        for slot in &kept[..=last] {
+            match slot {
+                None => hole += 1,
+                Some((_, byte)) => {
+                    if hole > 0 {
+                        expected.push_str(&format!("-{}-", std::mem::take(&mut hole)));
+                    }
+                    expected.push(char::from(*byte));
+                }
+            }
+        }
+        prop_assert_eq!(bench.text(TO_SERVER), expected + ".");
+        prop_assert_eq!(bench.budget.held_bytes, 0);
     }
 
     #[test]
