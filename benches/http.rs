@@ -27,6 +27,7 @@ fn bench(bencher: Bencher<'_, '_>, items: usize, talk: &[(Direction, Vec<u8>)]) 
         message_max_bytes: 16 << 20,
         head_max_bytes: 64 << 10,
         inflate_max_bytes: 64 << 20,
+        keys: None,
         protocols: &[],
     };
     let bytes: usize = talk.iter().map(|(_, text)| text.len()).sum();

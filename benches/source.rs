@@ -82,7 +82,7 @@ fn walk(paths: &[&str], work: impl Fn(&RawPacket<'_>) -> u64) -> u64 {
                 sum = sum.wrapping_add(work(&packet));
             }
             Pull::Failed(error) => panic!("{error}"),
-            Pull::Idle => {}
+            Pull::Idle | Pull::Secrets(_) => {}
             Pull::End => break,
         }
     }

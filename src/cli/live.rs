@@ -22,10 +22,12 @@ use crate::cli::replay::{Format, LOST, print};
 use crate::cli::setup::{self, Rules};
 use crate::config::load::Loaded;
 use crate::engine::Shared;
+use crate::engine::keylog;
 use crate::engine::live::Live;
 use crate::model::net::Endpoint;
 use crate::source::live::Live as Interface;
 use crate::source::{Source, SourceError};
+use crate::stream::secrets::Secrets;
 
 /// Input cannot be read.
 const UNREADABLE: u8 = 3;
@@ -68,6 +70,9 @@ pub struct Args {
     /// Form of the report
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
+    /// Key log file (NSS format) of your own connections, followed while it grows; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub keylog: Vec<PathBuf>,
     /// Stop by itself after this time: 60s, 30m, 24h, 7d
     #[arg(long, value_name = "TIME", value_parser = span)]
     pub duration: Option<Duration>,
@@ -103,6 +108,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let mut settings = setup::settings(&loaded);
     (settings.eager, settings.forgets) = (true, true);
+    let keylogs = loaded.keylogs(&args.keylog);
+    if !keylogs.is_empty() {
+        let secrets = Arc::new(Secrets::new(settings.tls.max_connections, true));
+        keylog::follow(keylogs, &secrets).context("cannot follow the key log")?;
+        settings.secrets = Some(secrets);
+    }
     let shared = Arc::new(Shared::new(settings, ruleset));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let finished = runtime.block_on(sense(args, &loaded, &shared));
@@ -111,6 +122,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(Finished { view, whole }) = finished? else {
         return Ok(ExitCode::from(UNREADABLE));
     };
+    if let Some(line) = setup::key_material(&view.capture.counters.blind) {
+        eprintln!("shadowtap: {line}");
+    }
     print(&view, args.format).context("cannot write the report")?;
     let lost = view.capture.counters.lost.matters() || !whole;
     Ok(ExitCode::from(if lost { LOST } else { 0 }))

@@ -12,12 +12,15 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cli::report::{moment, severity, terminal_style};
 use crate::cli::setup::{self, Rules};
-use crate::engine::Shared;
+use crate::config::load::Loaded;
 use crate::engine::replay::{Input, Replayed, replay};
+use crate::engine::{Shared, keylog};
 use crate::model::finding::Severity;
 use crate::model::server::View;
 use crate::model::stamp::Timestamp;
 use crate::report::{csv, ndjson, object, table};
+use crate::source::SourceError;
+use crate::stream::secrets::Secrets;
 
 /// Finished, but data was lost.
 pub(super) const LOST: u8 = 4;
@@ -42,9 +45,9 @@ pub struct Args {
     /// Only packets that match this BPF expression (pcap-filter(7))
     #[arg(long, value_name = "EXPR")]
     pub bpf: Option<String>,
-    /// NSS key log file. This version reads no TLS: encrypted flows stay encrypted, and are counted as such
+    /// Key log file (NSS format) of your own connections, to read what is encrypted; may be given several times
     #[arg(long, value_name = "FILE")]
-    pub keylog: Option<PathBuf>,
+    pub keylog: Vec<PathBuf>,
     /// Store that keeps what was found, or `none`
     #[arg(long, value_name = "PATH")]
     pub store: Option<PathBuf>,
@@ -112,10 +115,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some((loaded, ruleset)) = setup::load(&args.rules) else {
         return Ok(ExitCode::from(setup::WRONG));
     };
-    if args.keylog.is_some() {
-        eprintln!("shadowtap: --keylog: this version does not decrypt; encrypted flows are counted as such");
-    }
-    let shared = Arc::new(Shared::new(setup::settings(&loaded), ruleset));
+    let mut settings = setup::settings(&loaded);
+    settings.secrets = known_secrets(&loaded.keylogs(&args.keylog), &loaded)?;
+    let shared = Arc::new(Shared::new(settings, ruleset));
     let input = Input {
         files: args.files.clone(),
         filter: args.bpf.clone(),
@@ -132,9 +134,26 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for damage in &damage {
         eprintln!("shadowtap: {damage}");
     }
+    if let Some(line) = setup::key_material(&view.capture.counters.blind) {
+        eprintln!("shadowtap: {line}");
+    }
     let stored = setup::store_path(args.store.as_deref(), &loaded).is_none_or(|path| store(&path, &view, args));
     print(&view, args.format).context("cannot write the report")?;
     Ok(ExitCode::from(exit_code(&view, args.fail_on, stored)))
+}
+
+/// Everything that key logs hold; `None` without one.
+fn known_secrets(keylogs: &[PathBuf], loaded: &Loaded) -> Result<Option<Arc<Secrets>>, SourceError> {
+    let secrets = Secrets::new(loaded.config.tls.max_connections, false);
+    for path in keylogs {
+        if keylog::load(path, &secrets)? == 0 {
+            eprintln!(
+                "shadowtap: {}: no line of it is a secret of TLS or QUIC",
+                path.display()
+            );
+        }
+    }
+    Ok((!keylogs.is_empty()).then(|| Arc::new(secrets)))
 }
 
 fn exit_code(view: &View, fail_on: Option<Severity>, stored: bool) -> u8 {

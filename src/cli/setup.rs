@@ -1,5 +1,6 @@
 //! What several commands need before they start: configuration, policy, signatures, store.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use crate::config::load::Loaded;
 use crate::detect::panel::Ruleset;
 use crate::detect::signature::Signatures;
 use crate::engine::settings::Settings;
+use crate::model::counters::Blind;
 use crate::model::defect::Defect;
 use crate::model::event::Event;
 use crate::model::server::View;
@@ -75,7 +77,32 @@ fn in_force(rules: &Rules) -> Result<(Loaded, Ruleset), Vec<Defect>> {
 /// Engine settings of a configuration.
 pub fn settings(loaded: &Loaded) -> Settings {
     let config = &loaded.config;
-    Settings::new(&config.engine, &config.flow, &config.reassembly, &config.inventory)
+    Settings {
+        tls: config.tls.clone(),
+        ..Settings::new(&config.engine, &config.flow, &config.reassembly, &config.inventory)
+    }
+}
+
+/// What key material opened and what it did not, in one line; `None` when there was none, or no encrypted flow.
+pub fn key_material(blind: &Blind) -> Option<String> {
+    let (missing, wrong) = (blind.flows_without_secrets, blind.flows_with_wrong_secrets);
+    if blind.decrypted_flows + missing + wrong + blind.evicted_secrets == 0 {
+        return None;
+    }
+    let mut line = format!("key material opened {} encrypted flows", blind.decrypted_flows);
+    let mut add = |count: u64, what: &str| {
+        if count > 0 {
+            // Writing to a String cannot fail.
+            let _ = write!(line, "; {count} {what}");
+        }
+    };
+    add(missing, "have no secrets in it");
+    add(wrong, "do not fit theirs");
+    add(
+        blind.evicted_secrets,
+        "connections were too many to remember: raise tls.max_connections",
+    );
+    Some(line)
 }
 
 /// The store: as given, else as configured, else the default place; `none` is none.

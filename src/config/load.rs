@@ -82,6 +82,15 @@ impl Loaded {
         self.config.signatures.dirs.iter().map(|dir| self.beside(dir)).collect()
     }
 
+    /// Key log files: the given ones, else the configured ones.
+    pub fn keylogs(&self, given: &[PathBuf]) -> Vec<PathBuf> {
+        if given.is_empty() {
+            self.config.tls.keylog.iter().map(|path| self.beside(path)).collect()
+        } else {
+            given.to_owned()
+        }
+    }
+
     /// The store as configured, if it is.
     pub fn store_file(&self) -> Option<PathBuf> {
         self.config.store.path.as_ref().map(|path| self.beside(path))
@@ -198,7 +207,7 @@ mod tests {
             ),
             (
                 b"[x]",
-                "c.toml:1: unknown key `x`; known here: capture, engine, flow, inventory, live, policy, privacy, reassembly, signatures, store",
+                "c.toml:1: unknown key `x`; known here: capture, engine, flow, inventory, live, policy, privacy, reassembly, signatures, store, tls",
             ),
             (
                 b"[policy]\npath = 1",

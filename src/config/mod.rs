@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{live, settings as engine};
 use crate::inventory::admission::InventoryConfig;
 use crate::store::sqlite::Retention;
-use crate::stream::reassembly;
+use crate::stream::{reassembly, secrets};
 use crate::{flow, policy, source};
 
 /// What a configuration file says.
@@ -41,6 +41,8 @@ pub struct Config {
     pub signatures: Signatures,
     /// The embedded store.
     pub store: Store,
+    /// Key material of connections that the operator owns.
+    pub tls: secrets::Config,
 }
 
 /// The section `[signatures]`.
@@ -94,6 +96,12 @@ const COMMENTS: &[(&str, &str, &str)] = &[
         "key",
         "File (mode 0600, 32 bytes or more) with the key by which the same secret is recognised in two places. \
          Without it: a random key for each run.",
+    ),
+    (
+        "tls",
+        "keylog",
+        "Key log files (NSS format, as SSLKEYLOGFILE makes them) of connections that you own, so that they can be read. \
+         Secrets are kept in memory only.",
     ),
 ];
 
@@ -164,7 +172,7 @@ mod tests {
     #[test]
     fn every_comment_belongs_to_a_key() {
         for (section, key, _) in COMMENTS {
-            let error = toml::from_str::<Config>(&format!("[{section}]\n{key} = []")).unwrap_err();
+            let error = toml::from_str::<Config>(&format!("[{section}]\n{key} = 1")).unwrap_err();
             assert!(
                 !error.message().starts_with("unknown field"),
                 "{section}.{key}: {error}"

@@ -9,9 +9,10 @@ use crate::model::flow::FlowInfo;
 use crate::model::net::{Direction, Transport};
 use crate::model::observation::{Breach, Cover, Fact, Observation, Violation};
 use crate::model::packet::{Datagram, Segment};
+use crate::model::server::Encryption;
 use crate::model::stamp::Stamp;
 use crate::stream::Stream;
-use crate::stream::layer::{Output, Step};
+use crate::stream::layer::{Env, Output, Step};
 use crate::stream::reassembly::{Budget, Reassembly};
 
 /// What a flow that is looked into needs.
@@ -23,6 +24,8 @@ pub(super) struct Conversation {
     /// MCP was seen: worth more than other flows when room is needed.
     pub(super) precious: bool,
     pub(super) ech_hellos: u64,
+    /// Key material has opened it, and that was not counted yet.
+    pub(super) opened: bool,
     /// Segments contradicted each other: told as soon as the flow proves to be MCP, which it may after the fact.
     contradicted: Option<(Stamp, Direction)>,
 }
@@ -30,6 +33,8 @@ pub(super) struct Conversation {
 /// What a conversation needs of its surroundings, lent for one packet.
 pub(super) struct Surroundings<'s> {
     pub(super) shared: &'s Shared,
+    /// Limits and key material of the slice.
+    pub(super) env: &'s Env,
     pub(super) budget: &'s mut Budget,
     /// Scratch of the shard.
     pub(super) findings: &'s mut Findings,
@@ -53,6 +58,7 @@ impl Conversation {
             tally: Tally::default(),
             precious: false,
             ech_hellos: 0,
+            opened: false,
             contradicted: None,
         }
     }
@@ -67,6 +73,7 @@ impl Conversation {
     ) -> Outcome {
         let Surroundings {
             shared,
+            env,
             budget,
             findings,
         } = around;
@@ -75,7 +82,7 @@ impl Conversation {
             &mut self.reader,
             &mut self.tally,
             info,
-            shared,
+            (shared, env),
             findings,
         );
         self.reassembly
@@ -116,13 +123,15 @@ impl Conversation {
         datagram: &Datagram<'_>,
         around: &mut Surroundings<'_>,
     ) -> Outcome {
-        let Surroundings { shared, findings, .. } = around;
+        let Surroundings {
+            shared, env, findings, ..
+        } = around;
         let mut pipe = Pipe::new(
             &mut self.stream,
             &mut self.reader,
             &mut self.tally,
             info,
-            shared,
+            (shared, env),
             findings,
         );
         if !datagram.payload.is_empty() {
@@ -138,9 +147,10 @@ impl Conversation {
     }
 
     /// The flow has ended: what is held comes out, and every layer hears of it.
-    pub(super) fn finish(&mut self, info: &mut FlowInfo, around: &mut Surroundings<'_>) {
+    pub(super) fn finish(&mut self, info: &mut FlowInfo, around: &mut Surroundings<'_>) -> Step {
         let Surroundings {
             shared,
+            env,
             budget,
             findings,
         } = around;
@@ -151,19 +161,20 @@ impl Conversation {
             &mut self.reader,
             &mut self.tally,
             info,
-            shared,
+            (shared, env),
             findings,
         );
         if tcp {
             self.reassembly.finish(at, budget, &mut |chunk| pipe.push(chunk));
         }
         let (outcome, seen) = pipe.end();
-        self.note(outcome, seen);
+        self.note(outcome, seen).step
     }
 
     fn note(&mut self, outcome: Outcome, seen: Seen) -> Outcome {
         self.precious |= seen.mcp;
         self.ech_hellos += u64::from(seen.ech);
+        self.opened |= seen.opened;
         if outcome.swapped {
             self.reassembly.flip();
         }
@@ -181,6 +192,7 @@ impl Conversation {
 struct Seen {
     mcp: bool,
     ech: bool,
+    opened: bool,
 }
 
 /// The hot path of a flow, from chunk to finding.
@@ -190,6 +202,7 @@ struct Pipe<'p> {
     tally: &'p mut Tally,
     info: &'p mut FlowInfo,
     shared: &'p Shared,
+    env: &'p Env,
     findings: &'p mut Findings,
     outcome: Outcome,
     seen: Seen,
@@ -201,7 +214,7 @@ impl<'p> Pipe<'p> {
         reader: &'p mut Reader,
         tally: &'p mut Tally,
         info: &'p mut FlowInfo,
-        shared: &'p Shared,
+        (shared, env): (&'p Shared, &'p Env),
         findings: &'p mut Findings,
     ) -> Self {
         let outcome = Outcome {
@@ -214,6 +227,7 @@ impl<'p> Pipe<'p> {
             tally,
             info,
             shared,
+            env,
             findings,
             outcome,
             seen: Seen::default(),
@@ -227,6 +241,7 @@ impl<'p> Pipe<'p> {
             tally,
             info,
             shared,
+            env,
             findings,
             outcome,
             seen,
@@ -238,7 +253,7 @@ impl<'p> Pipe<'p> {
             chunk.dir = chunk.dir.flip();
         }
         let swapped = &mut outcome.swapped;
-        let step = stream.push(chunk, &shared.env, &mut |output| match output {
+        let step = stream.push(chunk, env, &mut |output| match output {
             Output::Swap => {
                 *swapped = true;
                 info.tuple = info.tuple.flipped();
@@ -251,7 +266,10 @@ impl<'p> Pipe<'p> {
             Output::Fact(at, fact) => {
                 match fact {
                     Fact::Tls(tls) => reader.named(tls.sni),
-                    Fact::Uncovered(Cover::Opened(encryption)) => info.encryption = encryption,
+                    Fact::Uncovered(Cover::Opened(encryption)) => {
+                        seen.opened |= info.encryption == Encryption::None;
+                        info.encryption = encryption;
+                    }
                     Fact::Uncovered(Cover::Relayed { host, .. }) => reader.named(host),
                     Fact::Dns(_) | Fact::Http(_) | Fact::Mcp(_) | Fact::Violation(_) => {}
                 }

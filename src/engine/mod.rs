@@ -6,6 +6,7 @@
 
 pub mod batch;
 mod conversation;
+pub mod keylog;
 pub mod live;
 pub mod replay;
 pub mod review;
@@ -19,12 +20,9 @@ use crate::detect::panel::{Panel, Ruleset};
 use crate::detect::{DETECTORS, redact};
 use crate::engine::settings::Settings;
 use crate::inventory::Inventory;
-use crate::stream::layer::Env;
 
 /// What all shards of a run share: immutable, but for the inventory, whose merges commute.
 pub struct Shared {
-    /// Limits and protocols.
-    pub env: Env,
     /// Detectors.
     pub panel: Panel,
     /// What is known.
@@ -40,7 +38,6 @@ impl Shared {
     pub fn new(settings: Settings, rules: Ruleset) -> Self {
         let rows = if settings.inspect { DETECTORS } else { &[] };
         Self {
-            env: settings.env.clone(),
             panel: Panel::new(rows, &rules),
             inventory: Inventory::default(),
             rules,

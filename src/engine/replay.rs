@@ -126,6 +126,7 @@ fn work(
                     shard.packet(&raw);
                 }
             }
+            Pull::Secrets(log) => shard.secrets(log),
             Pull::Idle => {}
             Pull::End => break,
             Pull::Failed(error) => {

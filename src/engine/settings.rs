@@ -1,5 +1,7 @@
 //! How the engine runs: bounds and switches, checked and resolved.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::flow;
@@ -8,6 +10,7 @@ use crate::packet::Checksums;
 use crate::packet::steer::Steering;
 use crate::stream::layer::Env;
 use crate::stream::reassembly;
+use crate::stream::secrets::{self, Secrets};
 
 /// The section `[engine]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -39,6 +42,10 @@ impl Default for Config {
 pub struct Settings {
     /// Limits and protocols.
     pub env: Env,
+    /// Bounds of key material, and of what is held for want of it.
+    pub tls: secrets::Config,
+    /// Key material that all workers share.
+    pub secrets: Option<Arc<Secrets>>,
     /// Checksum policy.
     pub checksums: Checksums,
     /// Bounds of the flow tables.
@@ -73,8 +80,11 @@ impl Settings {
                 message_max_bytes: engine.message_max_bytes,
                 head_max_bytes: engine.head_max_bytes,
                 inflate_max_bytes: engine.inflate_max_bytes,
+                keys: None,
                 protocols: crate::proto::PROTOCOLS,
             },
+            tls: secrets::Config::default(),
+            secrets: None,
             checksums: engine.checksums,
             flow: *flow,
             reassembly: *reassembly,

@@ -12,11 +12,15 @@ use crate::model::net::Transport;
 use crate::model::packet::{Packet, RawPacket};
 use crate::model::stamp::Timestamp;
 use crate::packet::{self, steer};
+use crate::source::KeyLog;
+use crate::stream::secrets::Secrets;
 
 /// Worker `index` of `count`: owns every slice whose number leaves `index` when divided by `count`.
 pub struct Shard {
     shared: Arc<Shared>,
     slices: Vec<Option<Slice>>,
+    /// Of its own capture files, in their order, above those that all workers share.
+    secrets: Arc<Secrets>,
     /// Counts what belongs to no flow: exactly one worker does.
     leads: bool,
     counters: Counters,
@@ -26,16 +30,27 @@ pub struct Shard {
 impl Shard {
     /// A worker.
     pub fn new(shared: &Arc<Shared>, index: usize, count: usize) -> Self {
+        let secrets = Arc::new(match &shared.settings.secrets {
+            Some(all) => Secrets::above(all),
+            None => Secrets::new(shared.settings.tls.max_connections, false),
+        });
         let slices = (0..SLICES)
-            .map(|slice| (slice % count.max(1) == index).then(|| Slice::new(shared)))
+            .map(|slice| (slice % count.max(1) == index).then(|| Slice::new(shared, &secrets)))
             .collect();
         Self {
             shared: Arc::clone(shared),
             slices,
+            secrets,
             leads: index == 0,
             counters: Counters::default(),
             seen: None,
         }
+    }
+
+    /// A key log out of a capture. From then on another one may follow, so that flows without secrets are waited for.
+    pub fn secrets(&mut self, log: KeyLog<'_>) {
+        self.secrets.read(log.0);
+        self.secrets.expect_more();
     }
 
     /// A packet. Packets of other workers' slices are passed over.
@@ -100,6 +115,9 @@ impl Shard {
             evicted += slice.evicted();
         }
         self.counters.lost.evicted_flows = evicted;
+        if self.leads {
+            self.counters.blind.evicted_secrets = self.secrets.evicted();
+        }
         self.counters
     }
 

@@ -4,6 +4,7 @@
 //! any number of workers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use crate::detect::Findings;
 use crate::engine::Shared;
@@ -18,8 +19,9 @@ use crate::model::net::{FiveTuple, Transport};
 use crate::model::packet::{Datagram, Flags, RawPacket, Segment};
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::packet::steer::FlowKey;
-use crate::stream::layer::Step;
+use crate::stream::layer::{Env, Step};
 use crate::stream::reassembly::Budget;
+use crate::stream::secrets::{Keys, Secrets};
 
 /// What a flow is to the engine.
 enum State {
@@ -35,6 +37,7 @@ pub(super) struct Slice {
 
 /// All of a slice but its table, so that flows can end while the table is at work.
 struct Keep {
+    env: Env,
     budget: Budget,
     admission: Admission,
     /// When the share was dealt; `None` until the first tick.
@@ -51,11 +54,16 @@ enum Item<'a> {
 }
 
 impl Slice {
-    pub(super) fn new(shared: &Shared) -> Self {
+    pub(super) fn new(shared: &Shared, secrets: &Arc<Secrets>) -> Self {
         let settings = &shared.settings;
+        let keys = Keys::new(secrets, &settings.tls, SLICES);
         Self {
             table: Table::new(&settings.flow, SLICES),
             keep: Keep {
+                env: Env {
+                    keys: Some(keys),
+                    ..settings.env.clone()
+                },
                 budget: settings.reassembly.budget(SLICES),
                 admission: Admission::new(&settings.inventory),
                 dealt: None,
@@ -158,6 +166,7 @@ impl Slice {
         };
         let mut around = Surroundings {
             shared,
+            env: &keep.env,
             budget: &mut keep.budget,
             findings: &mut keep.findings,
         };
@@ -218,8 +227,7 @@ impl Keep {
         if let Step::Bypass(why) = step {
             self.hand_over(talk, shared);
             talk.reassembly.abandon(&mut self.budget);
-            self.counters.bypassed[why.index()] += 1;
-            self.counters.blind.encrypted_flows += u64::from(why == Why::Opaque);
+            self.counters.bypass(why);
             flow.state = State::Silent(Some(why));
             return if ended { Class::Closed } else { Class::Bypassed };
         }
@@ -247,24 +255,26 @@ impl Keep {
             State::Talking(talk) => {
                 let mut around = Surroundings {
                     shared,
+                    env: &self.env,
                     budget: &mut self.budget,
                     findings: &mut self.findings,
                 };
                 let mut finish = || talk.finish(&mut flow.info, &mut around);
-                if shared.settings.fence {
-                    if catch_unwind(AssertUnwindSafe(finish)).is_err() {
-                        self.counters.bypassed[Why::Panicked.index()] += 1;
-                    }
+                let step = if shared.settings.fence {
+                    let panicked = Step::Bypass(Why::Panicked);
+                    catch_unwind(AssertUnwindSafe(finish)).unwrap_or(panicked)
                 } else {
-                    finish();
+                    finish()
+                };
+                if let Step::Bypass(why) = step {
+                    self.counters.bypass(why);
+                    self.counters.hide(why, &info);
                 }
                 self.hand_over(talk, shared);
                 talk.reassembly.abandon(&mut self.budget);
             }
-            State::Silent(Some(Why::Opaque)) => {
-                self.counters.blind.encrypted_bytes += info.bytes[0].saturating_add(info.bytes[1]);
-            }
-            State::Silent(_) => {}
+            State::Silent(Some(why)) => self.counters.hide(*why, &info),
+            State::Silent(None) => {}
         }
     }
 
@@ -275,6 +285,7 @@ impl Keep {
         self.counters.lost.shed_events += shed;
         self.counters.lost.gap_bytes += talk.reassembly.take_tally().gap_bytes;
         self.counters.blind.ech_hellos += std::mem::take(&mut talk.ech_hellos);
+        self.counters.blind.decrypted_flows += u64::from(std::mem::take(&mut talk.opened));
         if !talk.tally.is_empty() {
             shared.inventory.join(&mut talk.tally, &mut self.admission);
         }
@@ -299,8 +310,6 @@ fn tuple(
 mod tests {
     use super::*;
 
-    use std::sync::Arc;
-
     use crate::detect::panel::Ruleset;
     use crate::detect::signature::Signatures;
     use crate::inventory::admission::Class as Key;
@@ -319,7 +328,8 @@ mod tests {
                 policy: Arc::default(),
             };
             let shared = Shared::new(settings, rules);
-            let mut slice = Slice::new(&shared);
+            let secrets = Arc::new(Secrets::new(1, false));
+            let mut slice = Slice::new(&shared, &secrets);
             let start = Timestamp::from_parts(1_795_168_800, 0);
             slice.keep.admission.admit(Key::Server, &1);
             let mut knows = |nanos: i64| {

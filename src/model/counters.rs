@@ -1,6 +1,6 @@
 //! What moved and what was lost: plain integers, one struct per shard, summed at the edge.
 
-use crate::model::flow::Why;
+use crate::model::flow::{FlowInfo, Why};
 use crate::model::packet::RawPacket;
 
 /// Counters of one shard or source. The report's `capture`, the metrics and the exit code all read this struct.
@@ -47,7 +47,7 @@ pub struct Lost {
 /// What a passive observer could not read: "none found" is a measured claim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Blind {
-    /// TLS flows without keys, QUIC flows.
+    /// Flows whose content could not be read for encryption, as a whole or from some point on.
     pub encrypted_flows: u64,
     /// Their payload bytes.
     pub encrypted_bytes: u64,
@@ -55,6 +55,14 @@ pub struct Blind {
     pub one_sided_flows: u64,
     /// ClientHellos whose name is hidden by ECH.
     pub ech_hellos: u64,
+    /// Flows that key material opened.
+    pub decrypted_flows: u64,
+    /// Encrypted flows that the key material says nothing of; 0 without key material.
+    pub flows_without_secrets: u64,
+    /// Encrypted flows whose secrets in the key material do not fit.
+    pub flows_with_wrong_secrets: u64,
+    /// Connections whose secrets were forgotten because a bound was reached.
+    pub evicted_secrets: u64,
 }
 
 impl Counters {
@@ -63,6 +71,23 @@ impl Counters {
         self.packets += 1;
         self.bytes += u64::from(raw.wire_len);
         self.lost.truncated_packets += u64::from(raw.data.len() < raw.wire_len as usize);
+    }
+
+    /// Counts a flow that is bypassed.
+    pub fn bypass(&mut self, why: Why) {
+        if let Some(count) = self.bypassed.get_mut(why.index()) {
+            *count += 1;
+        }
+        self.blind.encrypted_flows += u64::from(why.is_encryption());
+        self.blind.flows_without_secrets += u64::from(why == Why::NoSecrets);
+        self.blind.flows_with_wrong_secrets += u64::from(why == Why::WrongSecrets);
+    }
+
+    /// Counts what a flow that was bypassed has carried, when it ends.
+    pub fn hide(&mut self, why: Why, info: &FlowInfo) {
+        if why.is_encryption() {
+            self.blind.encrypted_bytes += info.bytes[0].saturating_add(info.bytes[1]);
+        }
     }
 
     /// Adds another shard's counters.
@@ -76,6 +101,10 @@ impl Counters {
         self.blind.encrypted_bytes += other.blind.encrypted_bytes;
         self.blind.one_sided_flows += other.blind.one_sided_flows;
         self.blind.ech_hellos += other.blind.ech_hellos;
+        self.blind.decrypted_flows += other.blind.decrypted_flows;
+        self.blind.flows_without_secrets += other.blind.flows_without_secrets;
+        self.blind.flows_with_wrong_secrets += other.blind.flows_with_wrong_secrets;
+        self.blind.evicted_secrets += other.blind.evicted_secrets;
         for (sum, value) in self.bypassed.iter_mut().zip(other.bypassed) {
             *sum += value;
         }

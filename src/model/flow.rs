@@ -50,24 +50,35 @@ pub enum Why {
     Excluded,
     /// A memory bound was reached.
     Memory,
+    /// Encrypted, and the key material says nothing of it.
+    NoSecrets,
     /// Encrypted, and all that can be read was read.
     Opaque,
     /// A bug in a parser, held by the fence around one conversation.
     Panicked,
     /// No protocol knows it.
     Unknown,
+    /// Encrypted, and its secrets in the key material do not fit.
+    WrongSecrets,
 }
 
 impl Why {
     /// All values, in the order of their counters.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Desync,
         Self::Excluded,
         Self::Memory,
+        Self::NoSecrets,
         Self::Opaque,
         Self::Panicked,
         Self::Unknown,
+        Self::WrongSecrets,
     ];
+
+    /// Whether it is encryption that hides the flow.
+    pub const fn is_encryption(self) -> bool {
+        matches!(self, Self::NoSecrets | Self::Opaque | Self::WrongSecrets)
+    }
 
     /// Index of the counter.
     pub const fn index(self) -> usize {

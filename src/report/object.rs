@@ -83,6 +83,10 @@ struct BlindObject {
     encrypted_bytes: u64,
     one_sided_flows: u64,
     ech_hellos: u64,
+    decrypted_flows: u64,
+    flows_without_secrets: u64,
+    flows_with_wrong_secrets: u64,
+    evicted_secrets: u64,
 }
 
 impl<'a> CaptureObject<'a> {
@@ -110,6 +114,10 @@ impl<'a> CaptureObject<'a> {
                 encrypted_bytes: blind.encrypted_bytes,
                 one_sided_flows: blind.one_sided_flows,
                 ech_hellos: blind.ech_hellos,
+                decrypted_flows: blind.decrypted_flows,
+                flows_without_secrets: blind.flows_without_secrets,
+                flows_with_wrong_secrets: blind.flows_with_wrong_secrets,
+                evicted_secrets: blind.evicted_secrets,
             },
         }
     }
@@ -401,7 +409,8 @@ mod tests {
             concat!(
                 r#"{"schema":1,"capture":{"sources":[],"first":null,"last":null,"packets":0,"bytes":0,"flows":0,"#,
                 r#""lost":{"kernel_drops":0,"queue_drops":0,"truncated_packets":0,"undecodable_packets":0,"gap_bytes":0,"#,
-                r#""evicted_flows":0,"shed_events":0},"blind":{"encrypted_flows":0,"encrypted_bytes":0,"one_sided_flows":0,"ech_hellos":0}},"#,
+                r#""evicted_flows":0,"shed_events":0},"blind":{"encrypted_flows":0,"encrypted_bytes":0,"one_sided_flows":0,"ech_hellos":0,"#,
+                r#""decrypted_flows":0,"flows_without_secrets":0,"flows_with_wrong_secrets":0,"evicted_secrets":0}},"#,
                 r#""servers":[],"clients":[],"lookups":[],"findings":[]}"#,
                 "\n"
             )

@@ -256,6 +256,21 @@ fn blind(out: &mut String, view: &View, style: Style) {
     let none = String::new;
     let lines = [
         (blind.encrypted_flows, "encrypted flows", encrypted),
+        (
+            blind.flows_without_secrets,
+            "encrypted flows that the key material says nothing of",
+            none(),
+        ),
+        (
+            blind.flows_with_wrong_secrets,
+            "encrypted flows whose secrets do not fit",
+            none(),
+        ),
+        (
+            blind.evicted_secrets,
+            "connections whose secrets were forgotten at a bound",
+            none(),
+        ),
         (blind.one_sided_flows, "flows seen in one direction only", one_sided),
         (blind.ech_hellos, "TLS hellos with a hidden server name", none()),
         (lost.kernel_drops, "packets dropped by the kernel", none()),

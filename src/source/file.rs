@@ -12,8 +12,8 @@ use super::compressed::{self, OnDisk};
 use super::filter::Filter;
 use super::pcap::{HEADER_BYTES, Pcap};
 use super::pcapng::Pcapng;
-use super::record::{Frame, Record};
-use super::{Pull, Source, SourceError};
+use super::record::Record;
+use super::{KeyLog, Pull, Source, SourceError};
 use crate::model::packet::RawPacket;
 use crate::model::stamp::Stamp;
 
@@ -68,9 +68,9 @@ impl CaptureFile {
         })
     }
 
-    /// The next packet that the filter lets through.
+    /// The next packet that the filter lets through, or the next secrets.
     #[inline]
-    fn advance(&mut self) -> Result<Option<Frame>, SourceError> {
+    fn advance(&mut self) -> Result<Option<Record>, SourceError> {
         let State::Reading(buffer, format) = &mut self.state else {
             return self.finish();
         };
@@ -85,6 +85,7 @@ impl CaptureFile {
                     self.packets += 1;
                     continue;
                 }
+                Ok(secrets @ Some(Record::Secrets(_))) => return Ok(secrets),
                 Ok(None) => return Ok(None),
                 Err(broken) => {
                     self.state = State::Damaged(broken);
@@ -97,13 +98,13 @@ impl CaptureFile {
                 Some(filter) => filter.keeps(frame.link, buffer.at(frame.place.clone()))?,
             };
             if keeps {
-                return Ok(Some(frame));
+                return Ok(Some(Record::Packet(frame)));
             }
         }
     }
 
     #[cold]
-    fn finish(&mut self) -> Result<Option<Frame>, SourceError> {
+    fn finish(&mut self) -> Result<Option<Record>, SourceError> {
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Damaged(Broken { offset, what }) => Err(SourceError::Damaged {
                 name: self.name.clone(),
@@ -118,30 +119,32 @@ impl CaptureFile {
 
 impl Source for CaptureFile {
     fn pull(&mut self) -> Pull<'_> {
-        match self.advance() {
-            Ok(Some(frame)) => {
-                let State::Reading(buffer, _) = &self.state else {
-                    return Pull::End;
-                };
-                Pull::Packet(RawPacket {
-                    at: Stamp {
-                        time: frame.time,
-                        source: self.index,
-                        packet: self.packets,
-                    },
-                    link: frame.link,
-                    data: buffer.at(frame.place),
-                    wire_len: frame.wire_len,
-                })
-            }
-            Ok(None) => {
-                self.state = State::Ended;
-                Pull::End
-            }
+        let record = match self.advance() {
+            Ok(record) => record,
             Err(error) => {
                 self.state = State::Ended;
-                Pull::Failed(error)
+                return Pull::Failed(error);
             }
+        };
+        if record.is_none() {
+            self.state = State::Ended;
+        }
+        let State::Reading(buffer, _) = &self.state else {
+            return Pull::End;
+        };
+        match record {
+            Some(Record::Packet(frame)) => Pull::Packet(RawPacket {
+                at: Stamp {
+                    time: frame.time,
+                    source: self.index,
+                    packet: self.packets,
+                },
+                link: frame.link,
+                data: buffer.at(frame.place),
+                wire_len: frame.wire_len,
+            }),
+            Some(Record::Secrets(place)) => Pull::Secrets(KeyLog(buffer.at(place))),
+            Some(Record::Skipped) | None => Pull::End,
         }
     }
 

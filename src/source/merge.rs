@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Pull, Source};
+use super::{KeyLog, Pull, Source};
 use crate::model::packet::{LinkType, RawPacket};
 use crate::model::stamp::{Stamp, Timestamp};
 
@@ -29,6 +29,8 @@ struct Merge {
     heap: BinaryHeap<Reverse<(Timestamp, usize)>>,
     /// Inputs that hold no packet and have not ended.
     hungry: Vec<usize>,
+    /// Secrets of an input, copied: packets of others are held meanwhile.
+    secrets: Vec<u8>,
 }
 
 struct Input {
@@ -67,6 +69,7 @@ impl Merge {
             heap: BinaryHeap::with_capacity(inputs.len()),
             // Asked from the back.
             hungry: (0..inputs.len()).rev().collect(),
+            secrets: Vec::new(),
             inputs,
         }
     }
@@ -96,6 +99,12 @@ impl Source for Merge {
                 Pull::Packet(packet) => {
                     input.held.keep(&packet);
                     self.heap.push(Reverse((packet.at.time, index)));
+                }
+                Pull::Secrets(KeyLog(text)) => {
+                    self.secrets.clear();
+                    self.secrets.extend_from_slice(text);
+                    self.hungry.push(index);
+                    return Pull::Secrets(KeyLog(&self.secrets));
                 }
                 Pull::Idle => {
                     self.hungry.push(index);
@@ -240,7 +249,7 @@ mod tests {
                         seen.push((packet.at.time.nanos(), packet.at.source, packet.at.packet));
                     }
                     Pull::Failed(_) => failed += 1,
-                    Pull::Idle => prop_assert!(false),
+                    Pull::Idle | Pull::Secrets(_) => prop_assert!(false),
                     Pull::End => break,
                 }
             }

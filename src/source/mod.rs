@@ -18,6 +18,8 @@ mod record;
 pub use filter::combine_filter;
 pub use merge::merge;
 
+use std::fmt;
+
 use crate::model::packet::RawPacket;
 
 /// Opens a pcap or pcapng file, packed with gzip or zstd or not, or standard input (`-`). `index` is its place on the
@@ -58,12 +60,24 @@ pub trait Source: Send {
 pub enum Pull<'a> {
     /// A packet.
     Packet(RawPacket<'a>),
+    /// A piece of key log (NSS format) that the capture holds, ahead of the packets that it is for as a rule.
+    Secrets(KeyLog<'a>),
     /// Nothing arrived for a few milliseconds (live only).
     Idle,
     /// Nothing more will come.
     End,
     /// A source is damaged or gone; everything before was given. Of a merge the others go on.
     Failed(SourceError),
+}
+
+/// Text of a key log. `Debug` shows none of it.
+#[derive(Clone, Copy)]
+pub struct KeyLog<'a>(pub &'a [u8]);
+
+impl fmt::Debug for KeyLog<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyLog of {} bytes", self.0.len())
+    }
 }
 
 /// Why a source cannot be opened or goes on no further. Each message says what to do.

@@ -1,9 +1,11 @@
 //! pcapng files (draft-ietf-opsawg-pcapng): several sections of either byte order, several interfaces with their own
-//! link type and clock, enhanced, simple and obsolete packet blocks. Other blocks are skipped, also those that hold
-//! TLS secrets.
+//! link type and clock, enhanced, simple and obsolete packet blocks, and blocks with secrets of TLS. Other blocks are
+//! skipped, also those with secrets of anything else.
 //!
 //! A simple packet block has no time: it gets that of the packet before it. The time stamps of two interfaces are put
 //! on one clock, but packets are given in the order of the file.
+
+use std::ops::Range;
 
 use super::buffer::{Broken, Buffer, MAX_RECORD_BYTES};
 use super::clock::Clock;
@@ -22,6 +24,9 @@ const INTERFACE: u32 = 1;
 const OBSOLETE_PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
+const DECRYPTION_SECRETS: u32 = 10;
+/// Secrets of the kind "TLSK": an NSS key log.
+const TLS_KEY_LOG: u32 = 0x544c_534b;
 /// The systemd journal, system call events of sysdig and custom blocks: Wireshark numbers them as if they were packets.
 const NUMBERED: [u32; 8] = [0x9, 0x204, 0x208, 0x216, 0x221, 0x222, 0xbad, 0x4000_0bad];
 
@@ -121,6 +126,11 @@ impl Pcapng {
             INTERFACE => self.interface(body).map(|()| None),
             OBSOLETE_PACKET => self.obsolete(body).map(Some),
             SIMPLE_PACKET => self.simple(body).map(Some),
+            DECRYPTION_SECRETS => {
+                let text = self.key_log(body);
+                let start = buffer.consume(len as usize).start + 8;
+                return Ok(text.map(|text| Record::Secrets(start + text.start..start + text.end)));
+            }
             _ => Ok(None),
         };
         let found = found.map_err(|what| buffer.broken(what))?;
@@ -209,6 +219,13 @@ impl Pcapng {
             place,
             wire_len: wire_len.max(captured),
         })
+    }
+
+    /// Section 4.7: where the text of a key log lies in the body, as much of it as there is.
+    fn key_log(&self, body: &[u8]) -> Option<Range<usize>> {
+        let [kind, len] = self.order.words(body)?;
+        let end = (len as usize).saturating_add(8).min(body.len());
+        (kind == TLS_KEY_LOG).then_some(8..end)
     }
 
     /// Section 4.4: always the first interface, and a length of its own only where the snap length did not cut.

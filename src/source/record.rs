@@ -10,6 +10,8 @@ use crate::model::stamp::Timestamp;
 pub(super) enum Record {
     /// A packet.
     Packet(Frame),
+    /// A key log, and where its text lies in the buffer; not numbered.
+    Secrets(Range<usize>),
     /// Wireshark gives it a number, but it is no packet of a link that we read.
     Skipped,
 }

@@ -40,6 +40,7 @@ fn drain(mut source: Box<dyn Source>) -> (Vec<Seen>, Option<SourceError>) {
                 assert!(matches!(source.pull(), Pull::End));
                 return (seen, None);
             }
+            Pull::Secrets(_) => {}
             Pull::Idle => panic!("a file is never idle"),
         }
     }
@@ -187,6 +188,54 @@ fn every_kind_of_block() {
     let (seen, error) = read(&file);
     assert!(error.is_none(), "{error:?}");
     assert_eq!(seen, expected);
+}
+
+/// What is given, in order: packets by their data, key logs by their text.
+fn order(mut source: Box<dyn Source>) -> Vec<String> {
+    let mut order = Vec::new();
+    loop {
+        order.push(match source.pull() {
+            Pull::Packet(packet) => String::from_utf8_lossy(packet.data).into_owned(),
+            Pull::Secrets(log) => format!("secrets {}", String::from_utf8_lossy(log.0)),
+            Pull::Idle | Pull::Failed(_) => "neither".to_owned(),
+            Pull::End => return order,
+        });
+    }
+}
+
+fn with_secrets(writer: Writer, at: u64, kind: u32, len: u32) -> tempfile::NamedTempFile {
+    let secrets = [&writer.u32(kind)[..], &writer.u32(len), b"log!\n"].concat();
+    let file = [
+        writer.section(),
+        writer.interface(1, 0, &[]),
+        writer.enhanced(0, at, b"a"),
+        writer.block(10, &secrets),
+        writer.enhanced(0, at + 2, b"b"),
+    ];
+    written(&file.concat())
+}
+
+#[test]
+fn key_logs_are_given_where_they_stand() {
+    for writer in WRITERS {
+        for (kind, len, given) in [
+            (0x544c_534b, 5, Some("secrets log!\n")),
+            (0x544c_534b, 3, Some("secrets log")),
+            // The padding of a block that claims too much is junk behind a line.
+            (0x544c_534b, u32::MAX, Some("secrets log!\n\0\0\0")),
+            (0x5747_4b4c, 5, None),
+        ] {
+            let file = with_secrets(writer, 1, kind, len);
+            let expected: Vec<&str> = ["a"].into_iter().chain(given).chain(["b"]).collect();
+            assert_eq!(order(open_file(file.path().to_str().unwrap(), 0).unwrap()), expected);
+        }
+        let files = [1, 2].map(|at| with_secrets(writer, at, 0x544c_534b, 5));
+        let opened = files
+            .iter()
+            .map(|file| open_file(file.path().to_str().unwrap(), 0).unwrap());
+        let merged = order(crate::source::merge(opened.collect()));
+        assert_eq!(merged, ["a", "secrets log!\n", "a", "secrets log!\n", "b", "b"]);
+    }
 }
 
 fn packed(bytes: &[u8]) -> [Vec<u8>; 3] {

@@ -8,6 +8,7 @@ use crate::model::net::{Direction, Transport};
 use crate::model::observation::Fact;
 use crate::model::stamp::Stamp;
 use crate::stream::Stream;
+use crate::stream::secrets::Keys;
 
 /// One protocol on one stream. Sans-IO: chunks in, messages and facts out.
 pub trait Layer: Send {
@@ -82,7 +83,7 @@ impl<'u> Up<'u> {
     }
 }
 
-/// What every layer of a flow may look at: limits and, later, key material. Immutable and shared.
+/// What every layer of a flow may look at: limits and key material. Immutable and shared.
 #[derive(Clone, Debug)]
 pub struct Env {
     /// Longest body or event that is put together, in bytes; what is longer becomes a cut message.
@@ -91,6 +92,8 @@ pub struct Env {
     pub head_max_bytes: usize,
     /// Most output bytes that one compressed body may give.
     pub inflate_max_bytes: usize,
+    /// Key material; `None` where none can come.
+    pub keys: Option<Keys>,
     /// Protocols, in probing order. The table lives in `proto`, above this folder.
     pub protocols: &'static [Protocol],
 }

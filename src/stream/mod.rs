@@ -17,6 +17,7 @@
 pub mod carry;
 pub mod layer;
 pub mod reassembly;
+pub mod secrets;
 
 use crate::model::chunk::{Chunk, Data, Lane};
 use crate::model::flow::Why;
@@ -320,6 +321,7 @@ mod tests {
             message_max_bytes: 100,
             head_max_bytes: 100,
             inflate_max_bytes: 100,
+            keys: None,
             protocols: ROWS,
         };
         let mut stream = Stream::outer(Transport::Tcp, from_start, [1, 2]);

@@ -57,6 +57,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         &[
             "model",
             "source",
+            "stream",
             "policy",
             "detect",
             "inventory",
@@ -125,6 +126,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("toml", &["config", "detect", "model", "policy"]),
     ("unicode_width", &["report"]),
     ("x509_parser", &["proto"]),
+    // Secrets are wiped where they were.
+    ("zeroize", &["engine", "proto", "stream"]),
     ("zstd", &["proto", "source"]),
 ];
 

@@ -100,6 +100,8 @@ impl Tap {
                     self.feed.flush();
                     (clock(), true)
                 }
+                // An interface has none; a file that is given in place of one is for a replay.
+                Pull::Secrets(_) => continue,
                 Pull::End => break,
                 Pull::Failed(error) => {
                     self.fail(error.to_string());

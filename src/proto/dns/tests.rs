@@ -17,6 +17,7 @@ pub(super) const ENV: Env = Env {
     message_max_bytes: 1 << 20,
     head_max_bytes: 1 << 16,
     inflate_max_bytes: 1 << 20,
+    keys: None,
     protocols: &[],
 };
 const QUERY: u16 = 0x0100;

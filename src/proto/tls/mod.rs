@@ -132,6 +132,7 @@ mod tests {
         message_max_bytes: 1 << 20,
         head_max_bytes: 1 << 16,
         inflate_max_bytes: 1 << 20,
+        keys: None,
         protocols: &[],
     };
 

@@ -23,6 +23,7 @@ pub(in crate::proto::http) fn env() -> Env {
         message_max_bytes: 64 * 1024,
         head_max_bytes: 16 * 1024,
         inflate_max_bytes: 1 << 20,
+        keys: None,
         protocols: &[],
     }
 }
