@@ -4,6 +4,7 @@
 //! open over all iterations, so that the figures are those of steady state.
 
 use std::hint::black_box;
+use std::io::Write as _;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, main as run};
@@ -23,6 +24,11 @@ fn main() {
 
 /// Feeds the segments of a conversation to one connection, again and again.
 fn bench(bencher: Bencher<'_, '_>, items: usize, talk: &[(Direction, Vec<u8>)]) {
+    let bytes = talk.iter().map(|(_, text)| text.len()).sum();
+    bench_counted(bencher, items, bytes, talk);
+}
+
+fn bench_counted(bencher: Bencher<'_, '_>, items: usize, bytes: usize, talk: &[(Direction, Vec<u8>)]) {
     let env = Env {
         message_max_bytes: 16 << 20,
         head_max_bytes: 64 << 10,
@@ -30,7 +36,6 @@ fn bench(bencher: Bencher<'_, '_>, items: usize, talk: &[(Direction, Vec<u8>)]) 
         keys: None,
         protocols: &[],
     };
-    let bytes: usize = talk.iter().map(|(_, text)| text.len()).sum();
     let mut layer = (HTTP_1.open)(&env);
     let mut above = None;
     bencher
@@ -124,6 +129,46 @@ fn json_other(bencher: Bencher<'_, '_>) {
             (ToClient, sized("application/json", &json("items", 45_000))),
         ],
     );
+}
+
+/// JSON-RPC of 900 KB in one coding; the figure in bytes is that of what comes out.
+#[divan::bench(args = ["gzip", "deflate", "br", "zstd", "gzip, br"])]
+fn packed(bencher: Bencher<'_, '_>, coding: &str) {
+    let plain = json("result", 900_000);
+    packed_bodies(bencher, coding, &plain);
+}
+
+/// JSON-RPC of 400 bytes in one coding: mostly what a decoder costs to make.
+#[divan::bench(args = ["gzip", "deflate", "br", "zstd"])]
+fn packed_small(bencher: Bencher<'_, '_>, coding: &str) {
+    packed_bodies(bencher, coding, &json("result", 400));
+}
+
+fn packed_bodies(bencher: Bencher<'_, '_>, coding: &str, plain: &[u8]) {
+    let mut body = plain.to_vec();
+    for one in coding.split(", ") {
+        body = pack(one, &body);
+    }
+    let fields = format!(
+        "Content-Type: application/json\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    let marked = REQUEST.replace("Content-Length", "Mcp-Session-Id: 1\r\nContent-Length");
+    let talk = [(ToServer, marked.into_bytes()), (ToClient, response(&fields, &body))];
+    bench_counted(bencher, 1, plain.len(), &talk);
+}
+
+fn pack(coding: &str, body: &[u8]) -> Vec<u8> {
+    let level = flate2::Compression::default();
+    let mut out = Vec::new();
+    match coding {
+        "br" => brotli::CompressorWriter::new(&mut out, 4096, 5, 22).write_all(body),
+        "deflate" => flate2::write::ZlibEncoder::new(&mut out, level).write_all(body),
+        "gzip" => flate2::write::GzEncoder::new(&mut out, level).write_all(body),
+        _ => zstd::stream::copy_encode(body, &mut out, 3),
+    }
+    .expect("packs");
+    out
 }
 
 /// JSON-RPC of 45 KB over many segments: joined in one buffer.

@@ -26,6 +26,8 @@ pub(super) struct Conversation {
     pub(super) ech_hellos: u64,
     /// Key material has opened it, and that was not counted yet.
     pub(super) opened: bool,
+    /// What layers gave up at a bound.
+    shed: u64,
     /// Segments contradicted each other: told as soon as the flow proves to be MCP, which it may after the fact.
     contradicted: Option<(Stamp, Direction)>,
 }
@@ -59,6 +61,7 @@ impl Conversation {
             precious: false,
             ech_hellos: 0,
             opened: false,
+            shed: 0,
             contradicted: None,
         }
     }
@@ -175,6 +178,7 @@ impl Conversation {
         self.precious |= seen.mcp;
         self.ech_hellos += u64::from(seen.ech);
         self.opened |= seen.opened;
+        self.shed = self.shed.saturating_add(seen.shed);
         if outcome.swapped {
             self.reassembly.flip();
         }
@@ -183,7 +187,8 @@ impl Conversation {
 
     /// Messages read and left out since the last call.
     pub(super) fn take_counts(&mut self) -> (u64, u64) {
-        self.reader.take_counts()
+        let (messages, left_out) = self.reader.take_counts();
+        (messages, left_out.saturating_add(std::mem::take(&mut self.shed)))
     }
 }
 
@@ -193,6 +198,7 @@ struct Seen {
     mcp: bool,
     ech: bool,
     opened: bool,
+    shed: u64,
 }
 
 /// The hot path of a flow, from chunk to finding.
@@ -254,6 +260,7 @@ impl<'p> Pipe<'p> {
         }
         let swapped = &mut outcome.swapped;
         let step = stream.push(chunk, env, &mut |output| match output {
+            Output::Shed(count) => seen.shed = seen.shed.saturating_add(count),
             Output::Swap => {
                 *swapped = true;
                 info.tuple = info.tuple.flipped();

@@ -305,6 +305,19 @@ impl Headers {
         self.repeated & (1 << (field as u32)) != 0
     }
 
+    /// Members of a comma-separated list, which may be spread over several fields of that name (RFC 9110, section 5.3).
+    pub fn members(&self, field: Field) -> impl Iterator<Item = &[u8]> {
+        let name = FIELDS.get(field as usize).copied().filter(|_| self.repeats(field));
+        let all = name.map(|name| {
+            let fields = self.iter();
+            fields.filter(move |(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
+        });
+        let once = self.get(field).filter(|_| name.is_none());
+        once.into_iter()
+            .chain(all.into_iter().flatten().map(|(_, value)| value))
+            .flat_map(|value| value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
+    }
+
     /// Names and values in order; names as sent.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         (0..self.fields.len()).filter_map(|at| self.at(at))

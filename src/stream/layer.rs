@@ -34,6 +34,8 @@ pub enum Output<'a> {
     Message(Message<'a>),
     /// Something typed worth knowing, seen at that packet.
     Fact(Stamp, Fact<'a>),
+    /// So many bodies or streams of interest were given up because a bound was reached.
+    Shed(u64),
     /// The first bytes show that client and server are the other way round than assumed. Said before anything else, and
     /// at most once a flow; from then on chunks are to be labelled by the new roles.
     Swap,
@@ -66,6 +68,13 @@ impl<'u> Up<'u> {
     /// Something typed worth knowing.
     pub fn fact(&mut self, at: Stamp, fact: Fact<'_>) {
         (self.listener)(Output::Fact(at, fact));
+    }
+
+    /// So many bodies or streams of interest were given up because a bound was reached.
+    pub fn shed(&mut self, count: u64) {
+        if count > 0 {
+            (self.listener)(Output::Shed(count));
+        }
     }
 
     /// Bytes that were inside: decrypted, unwrapped, tunnelled. They form a stream of their own, identified anew.

@@ -22,17 +22,17 @@ pub(crate) struct Expect {
     pub(crate) clients: &'static [&'static str],
 }
 
-const SESSION: &str = "Mcp-Session-Id: 0af7651916cd43dd8448eb211c80319c\r\n";
-const VERSION: &str = "MCP-Protocol-Version: 2025-11-25\r\n";
-const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"desk","version":"1.2"}}}"#;
-const WELCOME: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"shelf","version":"3.0"}}}"#;
-const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}"#;
-const TOOLS: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"find_book","description":"Finds a book.","inputSchema":{"type":"object"}}]}}"#;
-const CALL: &str =
+pub(crate) const SESSION: &str = "Mcp-Session-Id: 0af7651916cd43dd8448eb211c80319c\r\n";
+pub(crate) const VERSION: &str = "MCP-Protocol-Version: 2025-11-25\r\n";
+pub(crate) const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"desk","version":"1.2"}}}"#;
+pub(crate) const WELCOME: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"shelf","version":"3.0"}}}"#;
+pub(crate) const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+pub(crate) const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}"#;
+pub(crate) const TOOLS: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"find_book","description":"Finds a book.","inputSchema":{"type":"object"}}]}}"#;
+pub(crate) const CALL: &str =
     r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"find_book","arguments":{"title":"Dune"}}}"#;
-const FOUND: &str = r#"{"jsonrpc":"2.0","id":2,"result":{"content":[{"type":"text","text":"shelf 4"}]}}"#;
-const PROGRESS: &str =
+pub(crate) const FOUND: &str = r#"{"jsonrpc":"2.0","id":2,"result":{"content":[{"type":"text","text":"shelf 4"}]}}"#;
+pub(crate) const PROGRESS: &str =
     r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":7,"progress":1}}"#;
 
 const USUAL: Expect = Expect {

@@ -56,38 +56,66 @@ pub(crate) fn events(extra: &str, messages: &[&str]) -> String {
 }
 
 /// How a body can be sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    Plain,
+    BrotliChunked,
     Chunked,
     Gzip,
     GzipChunked,
+    Plain,
+    /// Two codings, each in a field of its own, and a transfer coding on top.
+    Stacked,
+    /// Packed, and no field says so.
+    Unlabelled,
     /// Ends with the connection.
     UntilClose,
+    Zstd,
 }
 
-pub(crate) const FORMS: [Form; 5] = [
-    Form::Plain,
+pub(crate) const FORMS: [Form; 9] = [
+    Form::BrotliChunked,
     Form::Chunked,
     Form::Gzip,
     Form::GzipChunked,
+    Form::Plain,
+    Form::Stacked,
+    Form::Unlabelled,
     Form::UntilClose,
+    Form::Zstd,
 ];
 
-/// A response in one of the forms.
-pub(crate) fn answer(form: Form, status: &str, kind: &str, body: &str) -> Vec<u8> {
-    let packed = |body: &str| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(body.as_bytes()).unwrap();
-        encoder.finish().unwrap()
-    };
+pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(body).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub(crate) fn brotli(body: &[u8]) -> Vec<u8> {
+    let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 22);
+    encoder.write_all(body).unwrap();
+    encoder.into_inner()
+}
+
+pub(crate) fn zstd(body: &[u8]) -> Vec<u8> {
+    zstd::encode_all(body, 3).unwrap()
+}
+
+/// Fields and body of a message in one of the forms; the fields end with the empty line.
+pub(crate) fn formed(form: Form, body: &[u8]) -> Vec<u8> {
     let (coding, body) = match form {
-        Form::Gzip | Form::GzipChunked => ("Content-Encoding: gzip\r\n", packed(body)),
-        _ => ("", body.as_bytes().to_vec()),
+        Form::Gzip | Form::GzipChunked => ("Content-Encoding: gzip\r\n", gzip(body)),
+        Form::BrotliChunked => ("Content-Encoding: br\r\n", brotli(body)),
+        Form::Zstd => ("Content-Encoding: zstd\r\n", zstd(body)),
+        Form::Stacked => (
+            "Content-Encoding: gzip\r\nContent-Encoding: br\r\n",
+            gzip(&brotli(&gzip(body))),
+        ),
+        Form::Unlabelled => ("", zstd(body)),
+        Form::Chunked | Form::Plain | Form::UntilClose => ("", body.to_vec()),
     };
-    let mut out = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{coding}").into_bytes();
+    let mut out = coding.as_bytes().to_vec();
     match form {
-        Form::Plain | Form::Gzip => {
+        Form::Gzip | Form::Plain | Form::Unlabelled | Form::Zstd => {
             out.extend(format!("Content-Length: {}\r\n\r\n", body.len()).bytes());
             out.extend(body);
         }
@@ -95,8 +123,9 @@ pub(crate) fn answer(form: Form, status: &str, kind: &str, body: &str) -> Vec<u8
             out.extend(b"Connection: close\r\n\r\n");
             out.extend(body);
         }
-        Form::Chunked | Form::GzipChunked => {
-            out.extend(b"Transfer-Encoding: chunked\r\n\r\n");
+        Form::BrotliChunked | Form::Chunked | Form::GzipChunked | Form::Stacked => {
+            let packed = if form == Form::Stacked { "gzip, " } else { "" };
+            out.extend(format!("Transfer-Encoding: {packed}chunked\r\n\r\n").bytes());
             for piece in body.chunks(37) {
                 out.extend(format!("{:x}\r\n", piece.len()).bytes());
                 out.extend(piece);
@@ -106,6 +135,12 @@ pub(crate) fn answer(form: Form, status: &str, kind: &str, body: &str) -> Vec<u8
         }
     }
     out
+}
+
+/// A response in one of the forms.
+pub(crate) fn answer(form: Form, status: &str, kind: &str, body: &str) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n");
+    [head.as_bytes(), &formed(form, body.as_bytes())].concat()
 }
 
 /// One connection: opened, requests with their answers, closed.

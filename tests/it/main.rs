@@ -11,6 +11,7 @@ mod http;
 mod joins;
 mod layers;
 mod lookalikes;
+mod packed;
 mod run;
 mod scenarios;
 mod secrecy;

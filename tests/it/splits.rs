@@ -10,7 +10,7 @@ use shadowtap::proto::PROTOCOLS;
 use shadowtap::stream::Stream;
 use shadowtap::stream::layer::{Output, Protocol, Step};
 
-use crate::http::{self, FORMS, LAST_CHUNK, event, events, events_head, get_events, json, post};
+use crate::http::{self, FORMS, Form, LAST_CHUNK, event, events, events_head, get_events, json, post};
 use crate::talk::Random;
 
 use Direction::{ToClient, ToServer};
@@ -156,13 +156,26 @@ fn http_samples() -> Vec<Sample> {
             "a page",
             vec![
                 turn(ToServer, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
-                turn(ToClient, &http::answer(FORMS[0], "200 OK", "text/html", "<p>hello</p>")),
+                turn(
+                    ToClient,
+                    &http::answer(Form::Plain, "200 OK", "text/html", "<p>hello</p>"),
+                ),
             ],
         ),
     ];
-    for (name, form) in ["plain", "chunked", "gzip", "gzip, chunked", "until close"]
-        .into_iter()
-        .zip(FORMS)
+    for (name, form) in [
+        "br, chunked",
+        "chunked",
+        "gzip",
+        "gzip, chunked",
+        "plain",
+        "stacked",
+        "packed without a label",
+        "until close",
+        "zstd",
+    ]
+    .into_iter()
+    .zip(FORMS)
     {
         samples.push(sample(
             name,
@@ -261,6 +274,7 @@ pub(crate) fn listen(row: &'static Protocol, sample: &Sample, turns: &[Turn]) ->
                 Fact::Uncovered(cover) => format!("{cover:?}"),
                 Fact::Violation(violation) => format!("{violation:?}"),
             }),
+            Output::Shed(count) => told.push(format!("shed {count}")),
             Output::Swap => {
                 swapped = true;
                 told.push("swap".to_owned());

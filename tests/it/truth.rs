@@ -29,8 +29,6 @@ const LATER: &[(&str, &[&str], &str)] = &[
     ("encap_vxlan", MISSED_OPEN, TUNNEL),
     ("encap_vxlan_fragmented", MISSED_OPEN, TUNNEL),
     ("h2c_prior_knowledge", MISSED, "HTTP/2 is not read"),
-    ("http_br", UNREAD_BODIES, "br is not unpacked"),
-    ("http_zstd", UNREAD_BODIES, "zstd is not unpacked"),
     ("pcapng_dsb", MISSED, KEYS),
     ("poison_tools", &["finding:tool-poisoning"], POISON),
     ("rugpull_in_session", &["finding:tool-poisoning"], POISON),
@@ -56,7 +54,6 @@ const LATER: &[(&str, &[&str], &str)] = &[
 
 const MISSED: &[&str] = &["client", "server"];
 const MISSED_OPEN: &[&str] = &["client", "finding:unauthenticated-server", "server"];
-const UNREAD_BODIES: &[&str] = &["count", "server_name", "tools"];
 const KEYS: &str = "TLS is not decrypted";
 const POISON: &str = "poisoning is not looked for";
 const RAW_TCP: &str = "JSON-RPC on bare TCP is not read";

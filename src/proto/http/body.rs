@@ -52,6 +52,10 @@ pub(super) struct Reader {
     /// Whether it is collected for its first key alone: its end decides.
     doubt: bool,
     torn: bool,
+    /// Whether the first byte may show that the body is packed although no head says so.
+    sniff: bool,
+    /// Bodies of interest that were given up and not yet asked for.
+    shed: u64,
     head_at: Stamp,
     at: Option<Stamp>,
     buffer: Vec<u8>,
@@ -85,6 +89,8 @@ impl Reader {
             rpc: false,
             doubt: false,
             torn: false,
+            sniff: false,
+            shed: 0,
             head_at: Stamp::default(),
             at: None,
             buffer: Vec::new(),
@@ -98,6 +104,8 @@ impl Reader {
         (self.candidate, self.rpc, self.head_at, self.at) = (plan.candidate, false, plan.at, None);
         self.torn = plan.torn;
         self.doubt = false;
+        self.inflate = None;
+        self.sniff = false;
         self.state = match plan.kind {
             Kind::Events => {
                 let max_bytes = self.limits.message_max_bytes;
@@ -107,16 +115,28 @@ impl Reader {
             Kind::Json | Kind::MaybeJson => State::Peek,
             Kind::Other => State::Skip,
         };
-        if plan.coding == Coding::Identity || self.state == State::Skip {
+        if self.state == State::Skip {
             return;
         }
         let stream = self.state == State::Events;
-        if stream || plan.candidate || plan.alone {
+        let wanted = stream || plan.candidate || plan.alone;
+        if plan.coding.is_identity() {
+            self.sniff = wanted;
+            return;
+        }
+        if wanted {
             self.inflate = Inflate::new(plan.coding, self.limits.inflate_max_bytes, stream);
+            self.shed = self.shed.saturating_add(u64::from(self.inflate.is_none()));
         }
         if self.inflate.is_none() {
             self.state = if stream { State::Said } else { State::Skip };
         }
+    }
+
+    /// How many bodies of interest were given up since the last call: at the bound of their output, or because one of
+    /// their codings is not read.
+    pub(super) fn take_shed(&mut self) -> u64 {
+        std::mem::take(&mut self.shed)
     }
 
     /// Whether no byte of the body has come.
@@ -135,7 +155,7 @@ impl Reader {
             return false;
         }
         let at = self.head_at;
-        let coding = Coding::Identity;
+        let coding = Coding::IDENTITY;
         self.open(Plan {
             kind: Kind::Events,
             coding,
@@ -152,6 +172,11 @@ impl Reader {
         self.at.get_or_insert(at);
         if matches!(self.state, State::Said | State::Skip) {
             return;
+        }
+        if let (true, Some(first)) = (std::mem::take(&mut self.sniff), bytes.first()) {
+            let stream = self.state == State::Events;
+            let found = Coding::found(*first);
+            self.inflate = found.and_then(|coding| Inflate::new(coding, self.limits.inflate_max_bytes, stream));
         }
         match self.inflate.take() {
             None => self.plain(at, bytes, left, say),
@@ -225,6 +250,10 @@ impl Reader {
             match inflate.next(&mut rest) {
                 Inflated::Output(output) => self.plain(at, output, None, say),
                 Inflated::Failed => return self.cut(0, say),
+                Inflated::Over => {
+                    self.shed = self.shed.saturating_add(1);
+                    return self.cut(0, say);
+                }
                 Inflated::More => break,
             }
             if let State::Hunt { .. } = self.state {

@@ -10,7 +10,7 @@ use memchr::memmem::Finder;
 
 use crate::model::message::{Field, Headers};
 
-pub(crate) use super::inflate::Coding;
+pub(crate) use super::inflate::{Coding, coding};
 
 /// Bytes of JSON within which its first key must show itself.
 pub(super) const PEEK_MAX_BYTES: usize = 256;

@@ -104,6 +104,8 @@ impl Http1 {
         if ended {
             side.reader.finish(&mut say);
         }
+        let shed = side.reader.take_shed();
+        up.shed(shed);
         self.learn(dir);
         if ended {
             self.close(dir);

@@ -5,7 +5,6 @@
 
 use super::chunked::Chunked;
 use crate::model::message::{Field, Headers, HttpMethod, Request, Response};
-use crate::proto::http::content::Coding;
 
 /// Where a body ends.
 #[derive(Clone, Copy, Debug)]
@@ -25,9 +24,9 @@ pub(super) enum Framing {
 /// Framing of a request's body. `None` when its length contradicts itself.
 pub(super) fn of_request(request: &Request) -> Option<Framing> {
     let headers = &request.headers;
-    match (transfer(headers), length(headers)) {
-        (Some((true, _)), _) => Some(Framing::Chunked(Chunked::new())),
-        (Some((false, _)), _) => Some(Framing::UntilClose),
+    match (is_chunked(headers), length(headers)) {
+        (Some(true), _) => Some(Framing::Chunked(Chunked::new())),
+        (Some(false), _) => Some(Framing::UntilClose),
         (None, Length::Invalid) => None,
         (None, Length::Missing | Length::Bytes(0)) => Some(Framing::None),
         (None, Length::Bytes(bytes)) => Some(Framing::Length(bytes)),
@@ -41,35 +40,20 @@ pub(super) fn of_response(response: &Response, method: Option<HttpMethod>) -> Op
     if method == Some(HttpMethod::Head) || matches!(response.status, 100..200 | 204 | 304) {
         return Some(Framing::None);
     }
-    match (transfer(headers), length(headers)) {
-        (Some((true, _)), _) => Some(Framing::Chunked(Chunked::new())),
-        (Some((false, _)), _) | (None, Length::Missing) => Some(Framing::UntilClose),
+    match (is_chunked(headers), length(headers)) {
+        (Some(true), _) => Some(Framing::Chunked(Chunked::new())),
+        (Some(false), _) | (None, Length::Missing) => Some(Framing::UntilClose),
         (None, Length::Invalid) => None,
         (None, Length::Bytes(0)) => Some(Framing::None),
         (None, Length::Bytes(bytes)) => Some(Framing::Length(bytes)),
     }
 }
 
-/// How a body was compressed, by either header.
-pub(super) fn coding(headers: &Headers) -> Coding {
-    match (headers.get(Field::ContentEncoding), transfer(headers)) {
-        (Some(value), _) => Coding::parse(value),
-        (None, Some((_, coding))) => coding,
-        (None, None) => Coding::Identity,
-    }
-}
-
-/// Whether chunked is the last transfer coding, and what comes before it.
-fn transfer(headers: &Headers) -> Option<(bool, Coding)> {
+/// Whether chunked is the last transfer coding; `None` when there is none at all.
+fn is_chunked(headers: &Headers) -> Option<bool> {
     headers.get(Field::TransferEncoding)?;
-    let (mut chunked, mut coding) = (false, Coding::Identity);
-    for token in tokens(headers, Field::TransferEncoding) {
-        chunked = token.eq_ignore_ascii_case(b"chunked");
-        if !chunked && !token.eq_ignore_ascii_case(b"identity") {
-            coding = Coding::parse(token);
-        }
-    }
-    Some((chunked, coding))
+    let last = headers.members(Field::TransferEncoding).last();
+    Some(last.is_some_and(|token| token.eq_ignore_ascii_case(b"chunked")))
 }
 
 enum Length {
@@ -81,7 +65,7 @@ enum Length {
 /// The same number said again is one number (RFC 9112, section 6.3, rule 5).
 fn length(headers: &Headers) -> Length {
     let mut found = Length::Missing;
-    for token in tokens(headers, Field::ContentLength) {
+    for token in headers.members(Field::ContentLength) {
         let number = Some(token).filter(|token| !token.is_empty() && token.iter().all(u8::is_ascii_digit));
         let number = number.and_then(|token| std::str::from_utf8(token).ok()?.parse::<u64>().ok());
         found = match (number, found) {
@@ -91,26 +75,6 @@ fn length(headers: &Headers) -> Length {
         };
     }
     found
-}
-
-/// Members of a list that may be spread over several fields of one name.
-fn tokens(headers: &Headers, field: Field) -> impl Iterator<Item = &[u8]> {
-    let first = headers.get(field);
-    let name = if headers.repeats(field) { name_of(field) } else { &[] };
-    let all = headers
-        .iter()
-        .filter(move |(found, _)| !name.is_empty() && found.eq_ignore_ascii_case(name));
-    let once = first.filter(|_| name.is_empty());
-    once.into_iter()
-        .chain(all.map(|(_, value)| value))
-        .flat_map(|value| value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
-}
-
-const fn name_of(field: Field) -> &'static [u8] {
-    match field {
-        Field::TransferEncoding => b"transfer-encoding",
-        _ => b"content-length",
-    }
 }
 
 #[cfg(test)]
@@ -184,14 +148,5 @@ mod tests {
                 "{status} {method:?} {fields:?}"
             );
         }
-    }
-
-    #[test]
-    fn coding_of_either_header() {
-        let mut headers = Headers::default();
-        headers.push(b"transfer-encoding", b"gzip, chunked");
-        assert_eq!(coding(&headers), Coding::Gzip);
-        headers.push(b"content-encoding", b"deflate");
-        assert_eq!(coding(&headers), Coding::Deflate);
     }
 }

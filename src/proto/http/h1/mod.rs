@@ -26,7 +26,7 @@ use self::probe::{Looks, request_line, status_line, without_line_ends};
 use self::transactions::{Slot, Transactions};
 use super::Limits;
 use super::body::{Plan, Reader};
-use super::content::{Kind, has_marks, kind};
+use super::content::{Kind, coding, has_marks, kind};
 use crate::model::chunk::{Chunk, Data};
 use crate::model::message::{Field, HttpMethod};
 use crate::model::net::{Direction, Transport};
@@ -216,7 +216,7 @@ impl Http1 {
             .unwrap_or(Kind::Other);
         let plan = Plan {
             kind,
-            coding: framing::coding(headers),
+            coding: coding(headers),
             candidate,
             alone: false,
             torn,
@@ -265,7 +265,7 @@ impl Http1 {
         let Some(framing) = framing else {
             return Some(Stop::Lost);
         };
-        let (kind, coding) = (kind(&response.headers), framing::coding(&response.headers));
+        let (kind, coding) = (kind(&response.headers), coding(&response.headers));
         let marked = self.rpc || has_marks(&response.headers);
         let slot = self.transactions.answer(response);
         let alone = slot == Slot::Orphan;
