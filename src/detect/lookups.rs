@@ -131,7 +131,7 @@ impl Detector for Lookups {
                     );
                 }
             }
-            Fact::Mcp(_) | Fact::Uncovered(_) | Fact::Violation(_) => {}
+            Fact::Mcp(_) | Fact::TlsAnswer(_) | Fact::Uncovered(_) | Fact::Violation(_) => {}
         }
     }
 }
@@ -203,8 +203,9 @@ mod tests {
     use crate::model::flow::FlowInfo;
     use crate::model::message::{Headers, HttpMethod, Transaction};
     use crate::model::net::{Endpoint, FiveTuple};
-    use crate::model::observation::{Dns, Tls};
+    use crate::model::observation::Dns;
     use crate::model::stamp::Stamp;
+    use crate::model::tls::Tls;
 
     fn run(fact: Fact<'_>) -> Findings {
         let end = |addr: &str, port| Endpoint::new(addr.parse().unwrap(), port);
@@ -310,7 +311,7 @@ mod tests {
         assert_eq!((query.lookups[0].count, answer.lookups[0].count), (1, 0));
         let sni = run(Fact::Tls(Tls {
             sni: Some("mcp.linear.app"),
-            ech: false,
+            ..Tls::default()
         }));
         assert_eq!(sni.findings[0].key, query.findings[0].key);
         assert_eq!(sni.lookups[0].via, "sni");

@@ -278,7 +278,7 @@ impl<'p> Pipe<'p> {
                         info.encryption = encryption;
                     }
                     Fact::Uncovered(Cover::Relayed { host, .. }) => reader.named(host),
-                    Fact::Dns(_) | Fact::Http(_) | Fact::Mcp(_) | Fact::Violation(_) => {}
+                    Fact::Dns(_) | Fact::Http(_) | Fact::Mcp(_) | Fact::TlsAnswer(_) | Fact::Violation(_) => {}
                 }
                 observe(&Observation { at, flow: info, fact }, shared, tally, findings, seen);
             }
@@ -305,7 +305,7 @@ fn observe(
     match observation.fact {
         Fact::Mcp(mcp) => seen.mcp |= mcp.relevant,
         Fact::Tls(tls) => seen.ech |= tls.ech,
-        Fact::Dns(_) | Fact::Http(_) | Fact::Uncovered(_) | Fact::Violation(_) => {}
+        Fact::Dns(_) | Fact::Http(_) | Fact::TlsAnswer(_) | Fact::Uncovered(_) | Fact::Violation(_) => {}
     }
     let redact = Redact {
         text: &|text| shared.redact(text),

@@ -17,3 +17,4 @@ pub mod observation;
 pub mod packet;
 pub mod server;
 pub mod stamp;
+pub mod tls;

@@ -11,6 +11,7 @@ use crate::model::message::Transaction;
 use crate::model::net::Direction;
 use crate::model::server::Encryption;
 use crate::model::stamp::Stamp;
+use crate::model::tls::{Tls, TlsAnswer};
 
 /// What one flow showed at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,8 @@ pub enum Fact<'a> {
     Mcp(&'a Mcp<'a>),
     /// A TLS ClientHello.
     Tls(Tls<'a>),
+    /// What a TLS server's first flight says, told once and after the ClientHello.
+    TlsAnswer(TlsAnswer<'a>),
     /// A layer found another stream inside its own.
     Uncovered(Cover<'a>),
     /// Something around MCP messages that no honest sender does.
@@ -81,15 +84,6 @@ pub struct Dns<'a> {
     pub kind: &'a str,
     /// Whether this is the answer.
     pub answer: bool,
-}
-
-/// What a ClientHello says in clear (RFC 8446, section 4.1.2).
-#[derive(Clone, Copy, Debug)]
-pub struct Tls<'a> {
-    /// Server name (RFC 6066), lower case, without a final dot.
-    pub sni: Option<&'a str>,
-    /// Whether an encrypted ClientHello extension hides the inner name.
-    pub ech: bool,
 }
 
 /// Name and version that a peer gives itself.

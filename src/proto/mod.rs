@@ -18,6 +18,7 @@ use crate::stream::layer::Protocol;
 /// Every protocol, in probing order: the first that says yes reads the stream.
 pub const PROTOCOLS: &[Protocol] = &[
     tls::PROTOCOL,
+    tls::dtls::PROTOCOL,
     http::HTTP_1,
     dns::PROTOCOL,
     dns::tcp::PROTOCOL,

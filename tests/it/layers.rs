@@ -115,7 +115,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("serde_json", &["detect", "mcp", "report", "store"]),
     ("sha1", &["model"]),
-    ("sha2", &["cli", "inventory", "mcp", "policy"]),
+    ("sha2", &["cli", "inventory", "mcp", "policy", "proto"]),
     ("strsim", &["model"]),
     ("terminal_size", &["cli"]),
     ("thiserror", &["model", "packet", "sink", "source", "store"]),

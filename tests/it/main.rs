@@ -17,5 +17,6 @@ mod scenarios;
 mod secrecy;
 mod splits;
 mod talk;
+mod tls;
 mod truth;
 mod workers;

@@ -49,14 +49,7 @@ pub(crate) fn samples(row: &Protocol) -> Vec<Sample> {
     let answer = dns_answer();
     let framed = |message: &[u8]| [&u16::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat();
     match row.name {
-        "tls" => vec![sample(
-            "hello",
-            &[
-                (ToServer, &client_hello("registry.example.test")),
-                (ToClient, &[22, 3, 3, 0, 1, 2]),
-            ],
-            [40_000, 443],
-        )],
+        "tls" | "dtls" => crate::tls::samples(row),
         "HTTP/1" => http_samples(),
         "dns" => vec![sample(
             "lookup",
@@ -209,7 +202,7 @@ fn dns_answer() -> Vec<u8> {
 }
 
 /// A ClientHello with a server name and an unknown extension, in two records.
-fn client_hello(name: &str) -> Vec<u8> {
+pub(crate) fn client_hello(name: &str) -> Vec<u8> {
     let size = |value: usize| u16::try_from(value).unwrap().to_be_bytes();
     let mut sni = vec![];
     sni.extend(size(name.len() + 3));
@@ -271,6 +264,7 @@ pub(crate) fn listen(row: &'static Protocol, sample: &Sample, turns: &[Turn]) ->
                 }
                 Fact::Mcp(_) => "mcp".to_owned(),
                 Fact::Tls(tls) => format!("{tls:?}"),
+                Fact::TlsAnswer(answer) => format!("{answer:?}"),
                 Fact::Uncovered(cover) => format!("{cover:?}"),
                 Fact::Violation(violation) => format!("{violation:?}"),
             }),

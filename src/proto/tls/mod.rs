@@ -1,419 +1,328 @@
-//! TLS over TCP (RFC 8446, RFC 5246): the server name that a ClientHello says in clear, and the fact that a flow is
-//! encrypted.
+//! TLS over TCP (RFC 8446, RFC 5246): what the two sides say in clear, and the fact that a flow is encrypted.
 //!
-//! Once the ClientHello was read nothing more can be learned without keys, so the flow is bypassed there and then. A
-//! flow that is joined midway is recognised by its records and bypassed as opaque at once, so that it is counted as
-//! encrypted and not as unknown. The same goes for a hello with a gap in it (the name is told if it stands before the
-//! gap), one that is too long, and one that is malformed.
+//! ```text
+//!  client  ClientHello ──────────────►      ◄────── ServerHello [Certificate … ServerHelloDone]  server
+//!          name, protocols, versions, JA4           version, cipher suite, names of the certificate
+//!                                    Terms: what opens it, given secrets
+//! ```
 //!
-//! Does not read SSLv2 hellos, DTLS, certificates or key logs, and does not tell a real encrypted ClientHello from one
-//! that is sent as grease: they are made to look alike.
+//! Once both were read nothing more can be learned without keys, so the flow is bypassed there and then. A flow that is
+//! joined midway is recognised by its records and bypassed as opaque at once, so that it is counted as encrypted and not
+//! as unknown. The same goes for a hello with a gap in it (the name is told if it stands before the gap), one that is too
+//! long, and one that is malformed; and for the hello of SSLv2 form with which old clients offer TLS.
+//!
+//! Does not tell a real encrypted ClientHello from one that is sent as grease: they are made to look alike.
 
-mod hello;
-mod record;
+mod certificate;
+pub mod dtls;
+pub mod frame;
+pub mod hello;
+pub mod ja4;
+mod probe;
+#[cfg(test)]
+mod tests;
 
 use crate::model::chunk::{Chunk, Data};
 use crate::model::flow::Why;
 use crate::model::net::{Direction, Transport};
-use crate::model::observation::{Fact, Tls as Said};
+use crate::model::observation::Fact;
 use crate::model::stamp::Stamp;
-use crate::proto::tls::hello::Hello;
-use crate::proto::tls::record::{Kind, Progress, Records};
-use crate::stream::layer::{Env, Layer, Prefix, Probe, Protocol, Step, Up};
+use crate::model::tls::TlsAnswer;
+use crate::proto::tls::certificate::Names;
+use crate::proto::tls::frame::{Handshake, Messages, Next, Record, Records};
+use crate::proto::tls::hello::{CLIENT_HELLO, ClientHello, SERVER_HELLO, ServerHello, TLS_1_3};
+use crate::proto::tls::ja4::Carrier;
+use crate::stream::layer::{Env, Layer, Protocol, Step, Up};
 
 /// The row of `proto::PROTOCOLS`.
 pub const PROTOCOL: Protocol = Protocol {
     name: "tls",
     transport: Transport::Tcp,
-    probe,
+    probe: probe::probe,
     open,
 };
 
-fn probe(prefix: &Prefix<'_>) -> Probe {
-    let [to_server, to_client] = prefix.bytes;
-    let kinds = [(to_server, Direction::ToServer), (to_client, Direction::ToClient)]
-        .map(|(bytes, dir)| (record::kind(bytes, prefix.from_start), dir));
-    for (kind, dir) in kinds {
-        match kind {
-            Kind::ClientHello => {
-                return Probe::Yes {
-                    server: Some(dir.flip()),
-                };
-            }
-            Kind::ServerHello => return Probe::Yes { server: Some(dir) },
-            Kind::Other | Kind::Protected | Kind::Short => {}
-        }
-    }
-    let [(first, _), (second, _)] = kinds;
-    match (first, second) {
-        (Kind::Other, _) | (_, Kind::Other) => Probe::No,
-        (Kind::Protected, _) | (_, Kind::Protected) => Probe::Yes { server: None },
-        _ => Probe::More,
-    }
-}
+/// Handshake messages of a server that end, or come before, what is told of it.
+const HELLO_REQUEST: u8 = 0;
+const SERVER_HELLO_DONE: u8 = 14;
+
+/// First byte of an alert that ends the connection.
+const FATAL: u8 = 2;
+
+const OPAQUE: Step = Step::Bypass(Why::Opaque);
 
 fn open(env: &Env) -> Box<dyn Layer> {
     Box::new(Tls {
         max_bytes: env.head_max_bytes,
         sides: Default::default(),
+        talk: Talk::default(),
     })
 }
 
-/// Reads one connection until its ClientHello, in whichever direction that goes.
+/// What both hellos settled, as far as they were seen: all that opens a connection besides its secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// `random` of the ClientHello: what key logs name a connection by.
+    pub client_random: Option<[u8; 32]>,
+    /// `random` of the ServerHello.
+    pub server_random: Option<[u8; 32]>,
+    /// `session_id` that the client sent; up to TLS 1.2 one that the server repeats is resumed.
+    pub offered_session: Vec<u8>,
+    /// `session_id` that the server sent.
+    pub session: Vec<u8>,
+    /// The client offered a ticket or a pre-shared key.
+    pub resumes: bool,
+    /// The client said that it sends data at once.
+    pub early_data: bool,
+    /// The version that is spoken, as on the wire.
+    pub version: u16,
+    /// The cipher suite, as IANA numbers it.
+    pub cipher: u16,
+    /// RFC 7627.
+    pub extended_master_secret: bool,
+    /// RFC 7366.
+    pub encrypt_then_mac: bool,
+}
+
+/// Reads one connection until both sides have said what they say in clear, whichever way they go.
 struct Tls {
-    /// Longest ClientHello, and most bytes of a server that are waited through for it.
+    /// Longest handshake message, and most bytes of one side that are waited through for the other.
     max_bytes: usize,
     /// Indexed by [`Direction::index`].
     sides: [Side; 2],
+    talk: Talk,
 }
 
 #[derive(Default)]
 struct Side {
     records: Records,
-    first: Option<Stamp>,
+    speaker: Speaker,
+}
+
+/// One side as it speaks.
+#[derive(Default)]
+struct Speaker {
+    messages: Messages,
+    first: Stamp,
+    bytes: usize,
+    /// The hello that it said.
+    said: Option<Hello>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hello {
+    Client,
+    Server,
+}
+
+/// What was said so far.
+#[derive(Default)]
+struct Talk {
+    terms: Terms,
+    /// The ClientHello was told.
+    asked: bool,
+    answer: Option<Answer>,
+}
+
+/// What is to be told of the server.
+#[derive(Default)]
+struct Answer {
+    at: Stamp,
+    alpn: Option<Vec<u8>>,
+    extensions: Vec<u16>,
+    certificate: Option<Names>,
+    /// Nothing more of it stands in clear.
+    complete: bool,
+}
+
+/// Whether to read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Onwards {
+    Yes,
+    /// What follows cannot be read.
+    No,
 }
 
 impl Layer for Tls {
     fn push(&mut self, chunk: Chunk<'_>, up: &mut Up<'_>) -> Step {
-        let opaque = Step::Bypass(Why::Opaque);
-        let [to_server, to_client] = &mut self.sides;
-        let side = match chunk.dir {
+        let Self { max_bytes, sides, talk } = self;
+        let [to_server, to_client] = sides;
+        let Side { records, speaker } = match chunk.dir {
             Direction::ToServer => to_server,
             Direction::ToClient => to_client,
         };
-        let first = *side.first.get_or_insert(chunk.at);
-        let Data::Bytes(bytes) = chunk.data else {
-            // A snap length cuts hellos; the name often stands before the cut.
-            let cut = side.records.cut_hello().and_then(Hello::parse);
-            if let Some(hello) = cut.filter(|hello| hello.sni.is_some()) {
-                tell(&hello, first, up);
-            }
-            return opaque;
-        };
-        match side.records.push(bytes, self.max_bytes) {
-            // Two taps may deliver the server's first flight before the hello that it answers.
-            Progress::Answer | Progress::More => Step::Continue,
-            Progress::Hello(body) => {
-                if let Some(hello) = Hello::parse(body) {
-                    tell(&hello, first, up);
-                }
-                opaque
-            }
-            Progress::Refused => opaque,
+        if speaker.bytes == 0 {
+            speaker.first = chunk.at;
         }
-    }
-}
-
-fn tell(hello: &Hello, at: Stamp, up: &mut Up<'_>) {
-    up.fact(
-        at,
-        Fact::Tls(Said {
-            sni: hello.sni.as_deref(),
-            ech: hello.ech,
-        }),
-    );
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::arithmetic_side_effects
-    )]
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::stream::layer::Output;
-
-    const ENV: Env = Env {
-        message_max_bytes: 1 << 20,
-        head_max_bytes: 1 << 16,
-        inflate_max_bytes: 1 << 20,
-        keys: None,
-        protocols: &[],
-    };
-
-    fn extension(kind: u16, data: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(data.len()).unwrap();
-        [&kind.to_be_bytes(), &length.to_be_bytes(), data].concat()
-    }
-
-    fn sni(name: &str) -> Vec<u8> {
-        let length = u16::try_from(name.len()).unwrap();
-        let entry = [&[0], &length.to_be_bytes()[..], name.as_bytes()].concat();
-        extension(
-            0,
-            &[&u16::try_from(entry.len()).unwrap().to_be_bytes(), &entry[..]].concat(),
-        )
-    }
-
-    /// A hello as browsers send it: grease at both ends, a key share of `share` bytes, and these extensions between.
-    fn hello(extensions: &[Vec<u8>], share: usize) -> Vec<u8> {
-        let mut all = extension(0x8a8a, &[]);
-        all.extend(extension(10, &[0, 6, 0x8a, 0x8a, 0x11, 0xec, 0, 29]));
-        all.extend(extension(51, &vec![0x5a; share]));
-        all.extend(extensions.concat());
-        all.extend(extension(43, &[6, 0x8a, 0x8a, 3, 4, 3, 3]));
-        all.extend(extension(0x1a1a, &[0]));
-        let mut body = vec![3, 3];
-        body.extend([7; 32]);
-        body.extend([32]);
-        body.extend([9; 32]);
-        body.extend([0, 6, 0x8a, 0x8a, 0x13, 1, 0x13, 2, 1, 0]);
-        body.extend(u16::try_from(all.len()).unwrap().to_be_bytes());
-        body.extend(all);
-        let length = u32::try_from(body.len()).unwrap().to_be_bytes();
-        [&[1], &length[1..], &body].concat()
-    }
-
-    /// The message in records of at most these many bytes, the last size repeating.
-    fn records(mut message: &[u8], sizes: &[usize]) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut sizes = sizes.iter().copied().chain(std::iter::repeat(*sizes.last().unwrap()));
-        while !message.is_empty() {
-            let (now, rest) = message.split_at(sizes.next().unwrap().min(message.len()));
-            out.extend([22, 3, 1]);
-            out.extend(u16::try_from(now.len()).unwrap().to_be_bytes());
-            out.extend(now);
-            message = rest;
-        }
-        out
-    }
-
-    type Facts = Vec<(u64, Option<String>, bool)>;
-
-    /// Pushes the chunks, numbered from 1, until the layer has had enough.
-    fn read<'a>(chunks: impl IntoIterator<Item = (Direction, Data<'a>)>) -> (Facts, Step) {
-        let mut facts = Facts::new();
-        let mut above = None;
-        let mut listener = |output: Output<'_>| match output {
-            Output::Fact(at, Fact::Tls(tls)) => facts.push((at.packet, tls.sni.map(str::to_owned), tls.ech)),
-            other => panic!("{other:?}"),
+        let Data::Bytes(mut rest) = chunk.data else {
+            talk.cut(speaker, records.cut(), *max_bytes, up);
+            return talk.give_up(up);
         };
-        let mut layer = open(&ENV);
-        let mut step = Step::Continue;
-        for ((dir, data), packet) in chunks.into_iter().zip(1..) {
-            let at = Stamp {
-                packet,
-                ..Stamp::default()
+        speaker.bytes = speaker.bytes.saturating_add(rest.len());
+        loop {
+            let onwards = match records.next(&mut rest) {
+                Next::Frame(record) => talk.record(speaker, record, *max_bytes, up),
+                Next::More => break,
+                Next::Wrong => Onwards::No,
             };
-            step = layer.push(
-                Chunk { at, dir, lane: 0, data },
-                &mut Up::new(&ENV, &mut listener, &mut above),
-            );
-            if step != Step::Continue {
-                break;
+            if onwards == Onwards::No {
+                return talk.give_up(up);
+            }
+            if talk.is_over() {
+                return talk.settled(up);
             }
         }
-        (facts, step)
-    }
-
-    fn sent(bytes: &[u8]) -> (Direction, Data<'_>) {
-        (Direction::ToServer, Data::Bytes(bytes))
-    }
-
-    fn asked(to_server: &[u8], to_client: &[u8], from_start: bool) -> Probe {
-        probe(&Prefix {
-            bytes: [to_server, to_client],
-            from_start,
-            ports: [40000, 8443],
-        })
-    }
-
-    const OPAQUE: Step = Step::Bypass(Why::Opaque);
-
-    #[test]
-    fn reads_names() {
-        for (extensions, name, ech) in [
-            (vec![sni("mcp.example.test")], Some("mcp.example.test"), false),
-            (vec![sni("MCP.Example.test.")], Some("mcp.example.test"), false),
-            (vec![sni("first.test"), sni("second.test")], Some("first.test"), false),
-            (vec![sni("10.0.0.5")], None, false),
-            (vec![sni("fd00::1")], None, false),
-            (vec![sni("a b.test")], None, false),
-            (vec![sni("a..test")], None, false),
-            (vec![sni("")], None, false),
-            (vec![sni(&"a".repeat(64))], None, false),
-            (vec![extension(0, &[])], None, false),
-            (vec![extension(0, &[0, 9, 0, 0, 9, b'a'])], None, false),
-            (
-                vec![extension(16, &[0, 200, 1]), sni("behind.malformed.alpn")],
-                Some("behind.malformed.alpn"),
-                false,
-            ),
-            (
-                vec![extension(0xfe0d, &[0, 0, 1, 0, 1]), sni("outer.test")],
-                Some("outer.test"),
-                true,
-            ),
-            (vec![], None, false),
-        ] {
-            let wire = records(&hello(&extensions, 32), &[16_384]);
-            assert_eq!(
-                read([sent(&wire)]),
-                (vec![(1, name.map(str::to_owned), ech)], OPAQUE),
-                "{name:?}"
-            );
+        // One side may be all there is to see, and two taps may deliver an answer before the hello that it answers.
+        if speaker.bytes > *max_bytes {
+            return talk.give_up(up);
         }
+        Step::Continue
     }
+}
 
-    #[test]
-    fn reads_a_hello_without_extensions() {
-        let body = [&[3, 1][..], &[7; 32], &[0, 0, 2, 0, 47, 1, 0]].concat();
-        let message = [&[1, 0, 0, u8::try_from(body.len()).unwrap()], &body[..]].concat();
-        assert_eq!(
-            read([sent(&records(&message, &[4_096]))]),
-            (vec![(1, None, false)], OPAQUE)
-        );
-    }
-
-    #[test]
-    fn gives_up_on_what_cannot_be_read() {
-        let message = hello(&[sni("mcp.example.test")], 32);
-        let wire = records(&message, &[16_384]);
-        let (head, tail) = wire.split_at(80);
-        let gap = (Direction::ToServer, Data::Gap(5));
-        let end = (Direction::ToServer, Data::End);
-        let too_long = records(&[&[1, 1, 0, 1][..], &[3; 70_000]].concat(), &[16_384]);
-        let malformed = records(&[1, 0, 0, 3, 3, 3, 7], &[16_384]);
-        let data = [&[23, 3, 3, 0, 9][..], &[0; 9]].concat();
-        let cases: [&[(Direction, Data<'_>)]; 6] = [
-            &[sent(head), gap, sent(tail)],
-            &[sent(head), end],
-            &[sent(&too_long)],
-            &[sent(&malformed)],
-            &[sent(&data)],
-            &[(Direction::ToClient, Data::Bytes(&data))],
-        ];
-        for chunks in cases {
-            assert_eq!(read(chunks.iter().copied()), (vec![], OPAQUE), "{chunks:?}");
-        }
-    }
-
-    #[test]
-    fn reads_a_name_before_a_cut() {
-        let message = hello(&[sni("mcp.example.test"), extension(21, &[0; 500])], 32);
-        let wire = records(&message, &[16_384]);
-        let name = (vec![(1, Some("mcp.example.test".to_owned()), false)], OPAQUE);
-        let place = wire.windows(4).position(|window| window == b"test").unwrap();
-        for (cut, expected) in [(place + 4, name), (place + 3, (vec![], OPAQUE))] {
-            let (head, tail) = wire.split_at(cut);
-            let lost = u64::try_from(tail.len()).unwrap();
-            assert_eq!(read([sent(head), (Direction::ToServer, Data::Gap(lost))]), expected);
-        }
-    }
-
-    #[test]
-    fn waits_for_a_hello_that_comes_after_its_answer() {
-        let wire = records(&hello(&[sni("mcp.example.test")], 32), &[16_384]);
-        let answer = records(&[&[2, 0, 0, 70, 3, 3][..], &[5; 68]].concat(), &[16_384]);
-        let server = (Direction::ToClient, Data::Bytes(&answer[..]));
-        let name = Some("mcp.example.test".to_owned());
-        assert_eq!(read([server, server, sent(&wire)]), (vec![(3, name, false)], OPAQUE));
-        let flood = [5; 1 << 16];
-        assert_eq!(
-            read([server, (Direction::ToClient, Data::Bytes(&flood[..])), sent(&wire)]),
-            (vec![], OPAQUE)
-        );
-    }
-
-    #[test]
-    fn recognises() {
-        let wire = records(&hello(&[sni("mcp.example.test")], 32), &[16_384]);
-        let answer = records(&[&[2, 0, 0, 70, 3, 3][..], &[5; 68]].concat(), &[16_384]);
-        let data = [&[23, 3, 3, 0, 4, 1, 2, 3, 4][..], &[21, 3, 3, 0, 2, 1, 0], &[23, 3, 3]].concat();
-        let not_data = [&[23, 3, 3, 0, 4, 1, 2, 3, 4][..], b"GET / HTTP/1.1"].concat();
-        let to_client = Probe::Yes {
-            server: Some(Direction::ToClient),
-        };
-        let to_server = Probe::Yes {
-            server: Some(Direction::ToServer),
-        };
-        for (first, second, from_start, answers) in [
-            (&wire[..], &b""[..], true, to_client),
-            (b"", &wire, true, to_server),
-            (b"", &answer, true, to_client),
-            (&answer, b"", false, to_server),
-            (&wire, &answer, true, to_client),
-            (&data, b"", false, Probe::Yes { server: None }),
-            (b"", &data, true, Probe::Yes { server: None }),
-            (&not_data, b"", false, Probe::No),
-            (&data, b"HTTP/1.1 200 OK", false, Probe::No),
-            (&[22, 3, 3, 0, 40, 99], b"", false, Probe::Yes { server: None }),
-            (&[22, 3, 3, 0, 40, 99], b"", true, Probe::No),
-            (&[22, 3, 3, 0, 40, 1, 9], b"", true, Probe::No),
-            (&[22, 3, 3, 0, 40, 1, 0, 0, 36, 9], b"", true, Probe::No),
-            (&[22, 3, 3, 0, 0], b"", true, Probe::No),
-            (&[22, 3, 9, 0, 40], b"", true, Probe::No),
-            (&[20, 3], b"", false, Probe::More),
-            (b"GET", b"", true, Probe::No),
-            (&[128, 46, 1, 3, 1], b"", true, Probe::No),
-            (b"", b"", true, Probe::More),
-        ] {
-            assert_eq!(asked(first, second, from_start), answers, "{first:?} {second:?}");
-        }
-        for length in 0..6 {
-            assert_eq!(asked(&wire[..length], b"", true), Probe::More, "{length}");
-        }
-    }
-
-    fn cuts(bytes: &[u8], at: &[prop::sample::Index]) -> Vec<Vec<u8>> {
-        let mut places: Vec<usize> = at.iter().map(|index| index.index(bytes.len())).collect();
-        places.extend([0, bytes.len()]);
-        places.sort_unstable();
-        places.dedup();
-        places.windows(2).map(|pair| bytes[pair[0]..pair[1]].to_vec()).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn any_split_gives_the_same_name(
-            sizes in prop::collection::vec(1_usize..2_000, 1..6),
-            share in prop_oneof![Just(32_usize), 1_000_usize..3_000],
-            at in prop::collection::vec(any::<prop::sample::Index>(), 0..30),
-            ech in any::<bool>(),
-        ) {
-            let mut extensions = vec![sni("a-1.mcp.example.test"), extension(16, b"\0\x03\x02h2")];
-            if ech {
-                extensions.insert(0, extension(0xfe0d, &[0; 200]));
-            }
-            let wire = records(&hello(&extensions, share), &sizes);
-            let pieces = cuts(&wire, &at);
-            let expected = (vec![(1, Some("a-1.mcp.example.test".to_owned()), ech)], OPAQUE);
-            prop_assert_eq!(read(pieces.iter().map(|piece| sent(piece))), expected.clone());
-            prop_assert_eq!(read(wire.chunks(1).map(sent)), expected);
-            let mut prefix = Vec::new();
-            for piece in &pieces {
-                prefix.extend_from_slice(piece);
-                prop_assert_ne!(asked(&prefix, b"", true), Probe::No);
-            }
-        }
-
-        #[test]
-        fn hostile_bytes_do_no_harm(
-            mut bytes in prop::collection::vec(any::<u8>(), 1..400),
-            flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
-            at in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
-            real in any::<bool>(),
-            from_start in any::<bool>(),
-        ) {
-            if real {
-                bytes = records(&hello(&[sni("mcp.example.test")], 32), &[100]);
-                for (index, value) in flips {
-                    let place = index.index(bytes.len());
-                    bytes[place] = value;
+impl Talk {
+    fn record(&mut self, speaker: &mut Speaker, record: Record<'_>, max_bytes: usize, up: &mut Up<'_>) -> Onwards {
+        match (record.header[0], speaker.said) {
+            // Up to TLS 1.2 a client has nothing more to say in clear, and in TLS 1.3 it may only say its hello again.
+            (frame::HANDSHAKE, Some(Hello::Client)) => {}
+            (frame::HANDSHAKE, _) => return self.handshake(speaker, record.body, max_bytes, up),
+            (frame::ALERT, Some(Hello::Server) | None) if record.body.first() == Some(&FATAL) => return Onwards::No,
+            // A server that warns of the name goes on.
+            (frame::ALERT, _) => {}
+            // Early data, or what follows an answer that was not captured.
+            (_, Some(Hello::Client)) => {}
+            // From here on the server is encrypted: a session was resumed. After a request to retry it means nothing.
+            (_, Some(Hello::Server)) => {
+                if let Some(answer) = &mut self.answer {
+                    answer.complete = true;
                 }
             }
-            let _ = asked(&bytes, b"", from_start);
-            let pieces = cuts(&bytes, &at);
-            let (facts, step) = read(pieces.iter().map(|piece| sent(piece)));
-            prop_assert!(facts.len() <= 1);
-            prop_assert!(facts.is_empty() || step == OPAQUE);
-            let bounded = facts.iter().all(|(_, name, _)| name.as_ref().is_none_or(|name| name.len() <= 253));
-            prop_assert!(bounded);
+            (_, None) => return Onwards::No,
         }
+        Onwards::Yes
+    }
+
+    fn handshake(&mut self, speaker: &mut Speaker, mut body: &[u8], max_bytes: usize, up: &mut Up<'_>) -> Onwards {
+        loop {
+            let message = match speaker.messages.next(&mut body, max_bytes) {
+                Next::Frame(message) => message,
+                Next::More => {
+                    // Joined within a handshake: what stands here will never make sense.
+                    let begun = speaker.messages.cut().map(|message| message.kind);
+                    let hello = begun.is_none_or(|kind| matches!(kind, CLIENT_HELLO | SERVER_HELLO));
+                    return if hello || speaker.said.is_some() {
+                        Onwards::Yes
+                    } else {
+                        Onwards::No
+                    };
+                }
+                Next::Wrong => return Onwards::No,
+            };
+            match (message.kind, speaker.said) {
+                (CLIENT_HELLO, None) if !self.asked => {
+                    speaker.said = Some(Hello::Client);
+                    let Some(hello) = ClientHello::parse(message.body) else {
+                        return Onwards::No;
+                    };
+                    self.ask(&hello, speaker.first, up);
+                    return Onwards::Yes;
+                }
+                (SERVER_HELLO, _) if self.answer.is_none() => {
+                    speaker.said = Some(Hello::Server);
+                    let Some(hello) = ServerHello::parse(message.body) else {
+                        return Onwards::No;
+                    };
+                    if !hello.retry {
+                        self.answer(&hello, speaker.first);
+                    }
+                }
+                (HELLO_REQUEST, None) if message.body.is_empty() => {}
+                (_, Some(_)) => self.more(&message),
+                (_, None) => return Onwards::No,
+            }
+        }
+    }
+
+    fn ask(&mut self, hello: &ClientHello<'_>, at: Stamp, up: &mut Up<'_>) {
+        self.asked = true;
+        self.terms.client_random = Some(hello.random);
+        self.terms.offered_session = hello.session_id.to_vec();
+        self.terms.resumes = hello.resumes;
+        self.terms.early_data = hello.early_data;
+        up.fact(at, Fact::Tls(hello.fact(Carrier::Tcp)));
+    }
+
+    fn answer(&mut self, hello: &ServerHello<'_>, at: Stamp) {
+        self.terms.server_random = Some(hello.random);
+        self.terms.session = hello.session_id.to_vec();
+        self.terms.version = hello.version;
+        self.terms.cipher = hello.cipher;
+        self.terms.extended_master_secret = hello.extended_master_secret;
+        self.terms.encrypt_then_mac = hello.encrypt_then_mac;
+        self.answer = Some(Answer {
+            at,
+            alpn: hello.alpn.map(<[u8]>::to_vec),
+            extensions: hello.extensions.clone(),
+            certificate: None,
+            complete: hello.version >= TLS_1_3,
+        });
+    }
+
+    /// A message that follows a server's hello.
+    fn more(&mut self, message: &Handshake<'_>) {
+        let Some(answer) = &mut self.answer else { return };
+        match message.kind {
+            certificate::CERTIFICATE => {
+                answer.certificate = Names::parse(message.body);
+                answer.complete = true;
+            }
+            SERVER_HELLO_DONE => answer.complete = true,
+            _ => {}
+        }
+    }
+
+    /// A snap length cuts hellos; the name often stands before the cut.
+    fn cut(&mut self, speaker: &mut Speaker, record: Option<Record<'_>>, max_bytes: usize, up: &mut Up<'_>) {
+        let mut rest = record
+            .filter(|record| record.header[0] == frame::HANDSHAKE)
+            .map_or(&[][..], |record| record.body);
+        if speaker.said.is_some() || self.asked {
+            return;
+        }
+        let message = match speaker.messages.next(&mut rest, max_bytes) {
+            Next::Frame(message) => Some(message),
+            Next::More => speaker.messages.cut(),
+            Next::Wrong => None,
+        };
+        let hello = message.filter(|message| message.kind == CLIENT_HELLO);
+        let hello = hello.and_then(|message| ClientHello::parse(message.body));
+        if let Some(hello) = hello.filter(|hello| hello.sni.is_some()) {
+            self.ask(&hello, speaker.first, up);
+        }
+    }
+
+    /// Whether all is said that can be read without keys.
+    fn is_over(&self) -> bool {
+        self.asked && self.answer.as_ref().is_some_and(|answer| answer.complete)
+    }
+
+    /// Both sides have agreed: what follows is for keys.
+    fn settled(&mut self, up: &mut Up<'_>) -> Step {
+        self.give_up(up)
+    }
+
+    /// Nothing more can be read: tells what is known of the server.
+    fn give_up(&mut self, up: &mut Up<'_>) -> Step {
+        if let Some(answer) = self.answer.take() {
+            let said = TlsAnswer {
+                version: self.terms.version,
+                cipher: self.terms.cipher,
+                alpn: answer.alpn.as_deref(),
+                extensions: &answer.extensions,
+                certificate: answer.certificate.as_ref().map(Names::fact),
+            };
+            up.fact(answer.at, Fact::TlsAnswer(said));
+        }
+        OPAQUE
     }
 }
