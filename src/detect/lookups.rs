@@ -131,7 +131,12 @@ impl Detector for Lookups {
                     );
                 }
             }
-            Fact::Mcp(_) | Fact::TlsAnswer(_) | Fact::Uncovered(_) | Fact::Violation(_) => {}
+            Fact::Announced(_)
+            | Fact::Mcp(_)
+            | Fact::Resolved(_)
+            | Fact::TlsAnswer(_)
+            | Fact::Uncovered(_)
+            | Fact::Violation(_) => {}
         }
     }
 }
@@ -200,10 +205,10 @@ fn finding(seen: &Observation<'_>, name: &Seen<'_>, rule: &NameRule, lower: Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::dns::Dns;
     use crate::model::flow::FlowInfo;
     use crate::model::message::{Headers, HttpMethod, Transaction};
     use crate::model::net::{Endpoint, FiveTuple};
-    use crate::model::observation::Dns;
     use crate::model::stamp::Stamp;
     use crate::model::tls::Tls;
 

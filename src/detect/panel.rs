@@ -55,7 +55,7 @@ impl Panel {
             Fact::Mcp(mcp) if !mcp.relevant => return,
             Fact::Mcp(_) => FactMask::MCP,
             Fact::Tls(_) => FactMask::TLS,
-            Fact::TlsAnswer(_) | Fact::Uncovered(_) => return,
+            Fact::Announced(_) | Fact::Resolved(_) | Fact::TlsAnswer(_) | Fact::Uncovered(_) => return,
             Fact::Violation(_) => FactMask::VIOLATION,
         };
         if !self.wants.meets(mask) {

@@ -2,6 +2,7 @@
 
 use crate::detect::Findings;
 use crate::engine::Shared;
+use crate::inventory::names::Weight;
 use crate::inventory::tally::{Redact, Tally};
 use crate::mcp::Reader;
 use crate::model::chunk::{Chunk, Data};
@@ -11,6 +12,7 @@ use crate::model::observation::{Breach, Cover, Fact, Observation, Violation};
 use crate::model::packet::{Datagram, Segment};
 use crate::model::server::Encryption;
 use crate::model::stamp::Stamp;
+use crate::model::tls::Tls;
 use crate::stream::Stream;
 use crate::stream::layer::{Env, Output, Step};
 use crate::stream::reassembly::{Budget, Reassembly};
@@ -28,6 +30,7 @@ pub(super) struct Conversation {
     pub(super) opened: bool,
     /// What layers gave up at a bound.
     shed: u64,
+    hello: Hello,
     /// Segments contradicted each other: told as soon as the flow proves to be MCP, which it may after the fact.
     contradicted: Option<(Stamp, Direction)>,
 }
@@ -62,6 +65,7 @@ impl Conversation {
             ech_hellos: 0,
             opened: false,
             shed: 0,
+            hello: Hello::Unseen,
             contradicted: None,
         }
     }
@@ -176,13 +180,25 @@ impl Conversation {
 
     fn note(&mut self, outcome: Outcome, seen: Seen) -> Outcome {
         self.precious |= seen.mcp;
-        self.ech_hellos += u64::from(seen.ech);
         self.opened |= seen.opened;
         self.shed = self.shed.saturating_add(seen.shed);
+        if let Some(hello) = seen.hello {
+            self.ech_hellos += u64::from(matches!(hello, Hello::Hides(_)));
+            self.hello = hello;
+        }
         if outcome.swapped {
             self.reassembly.flip();
         }
         outcome
+    }
+
+    /// The flow turned out to be encrypted for good: where it hides its name, DNS may tell it.
+    pub(super) fn close(&mut self, info: &FlowInfo) {
+        match &self.hello {
+            Hello::Named => {}
+            Hello::Hides(shown) => self.tally.hide(info, shown.as_deref()),
+            Hello::Unseen => self.tally.hide(info, None),
+        }
     }
 
     /// Messages read and left out since the last call.
@@ -192,13 +208,33 @@ impl Conversation {
     }
 }
 
+/// What a flow's ClientHello said about its name.
+#[derive(Clone, Debug)]
+enum Hello {
+    /// It may hide one, behind this.
+    Hides(Option<Box<str>>),
+    Named,
+    /// There was none, or none with a name.
+    Unseen,
+}
+
+impl Hello {
+    fn of(tls: &Tls<'_>) -> Self {
+        match tls.sni {
+            shown if tls.ech => Self::Hides(shown.map(Into::into)),
+            Some(_) => Self::Named,
+            None => Self::Unseen,
+        }
+    }
+}
+
 /// What passed through a pipe.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Seen {
     mcp: bool,
-    ech: bool,
     opened: bool,
     shed: u64,
+    hello: Option<Hello>,
 }
 
 /// The hot path of a flow, from chunk to finding.
@@ -278,7 +314,13 @@ impl<'p> Pipe<'p> {
                         info.encryption = encryption;
                     }
                     Fact::Uncovered(Cover::Relayed { host, .. }) => reader.named(host),
-                    Fact::Dns(_) | Fact::Http(_) | Fact::Mcp(_) | Fact::TlsAnswer(_) | Fact::Violation(_) => {}
+                    Fact::Announced(_)
+                    | Fact::Dns(_)
+                    | Fact::Http(_)
+                    | Fact::Mcp(_)
+                    | Fact::Resolved(_)
+                    | Fact::TlsAnswer(_)
+                    | Fact::Violation(_) => {}
                 }
                 observe(&Observation { at, flow: info, fact }, shared, tally, findings, seen);
             }
@@ -304,14 +346,24 @@ fn observe(
 ) {
     match observation.fact {
         Fact::Mcp(mcp) => seen.mcp |= mcp.relevant,
-        Fact::Tls(tls) => seen.ech |= tls.ech,
-        Fact::Dns(_) | Fact::Http(_) | Fact::TlsAnswer(_) | Fact::Uncovered(_) | Fact::Violation(_) => {}
+        Fact::Tls(tls) => seen.hello = Some(Hello::of(&tls)),
+        Fact::Announced(_)
+        | Fact::Dns(_)
+        | Fact::Http(_)
+        | Fact::Resolved(_)
+        | Fact::TlsAnswer(_)
+        | Fact::Uncovered(_)
+        | Fact::Violation(_) => {}
     }
     let redact = Redact {
         text: &|text| shared.redact(text),
         definition: &|sha256| shared.inventory.definition(sha256),
     };
     tally.learn(observation, redact);
+    if let Fact::Resolved(told) = &observation.fact {
+        let known = shared.rules.signatures.names.suspicion(told.host()).is_some();
+        tally.resolve(observation, told, Weight::of(known, told.addr), redact);
+    }
     shared.panel.inspect(observation, findings);
     findings.findings.drain(..).for_each(|finding| tally.add(finding));
     findings.lookups.drain(..).for_each(|lookup| tally.look_up(lookup));

@@ -13,6 +13,7 @@ pub mod review;
 pub mod settings;
 mod shard;
 mod slice;
+mod suspects;
 
 pub use shard::Shard;
 

@@ -35,7 +35,8 @@ impl Shard {
             None => Secrets::new(shared.settings.tls.max_connections, false),
         });
         let slices = (0..SLICES)
-            .map(|slice| (slice % count.max(1) == index).then(|| Slice::new(shared, &secrets)))
+            .zip(0_u16..)
+            .map(|(slice, number)| (slice % count.max(1) == index).then(|| Slice::new(shared, number, &secrets)))
             .collect();
         Self {
             shared: Arc::clone(shared),

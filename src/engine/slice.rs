@@ -54,7 +54,7 @@ enum Item<'a> {
 }
 
 impl Slice {
-    pub(super) fn new(shared: &Shared, secrets: &Arc<Secrets>) -> Self {
+    pub(super) fn new(shared: &Shared, number: u16, secrets: &Arc<Secrets>) -> Self {
         let settings = &shared.settings;
         let keys = Keys::new(secrets, &settings.tls, SLICES);
         Self {
@@ -65,7 +65,7 @@ impl Slice {
                     ..settings.env.clone()
                 },
                 budget: settings.reassembly.budget(SLICES),
-                admission: Admission::new(&settings.inventory),
+                admission: Admission::new(&settings.inventory).of_slice(number),
                 dealt: None,
                 counters: Counters::default(),
                 findings: Findings::default(),
@@ -77,6 +77,7 @@ impl Slice {
     pub(super) fn take_counters(&mut self, sum: &mut Counters) {
         self.keep.counters.lost.evicted_flows = 0;
         self.keep.counters.lost.shed_events += self.keep.admission.take_refused();
+        self.keep.counters.lost.forgotten_names += self.keep.admission.take_forgotten_names();
         sum.add(&std::mem::take(&mut self.keep.counters));
     }
 
@@ -225,6 +226,9 @@ impl Keep {
             return Class::Bypassed;
         };
         if let Step::Bypass(why) = step {
+            if why == Why::Opaque {
+                talk.close(&flow.info);
+            }
             self.hand_over(talk, shared);
             talk.reassembly.abandon(&mut self.budget);
             self.counters.bypass(why);
@@ -329,7 +333,7 @@ mod tests {
             };
             let shared = Shared::new(settings, rules);
             let secrets = Arc::new(Secrets::new(1, false));
-            let mut slice = Slice::new(&shared, &secrets);
+            let mut slice = Slice::new(&shared, 0, &secrets);
             let start = Timestamp::from_parts(1_795_168_800, 0);
             slice.keep.admission.admit(Key::Server, &1);
             let mut knows = |nanos: i64| {

@@ -223,6 +223,7 @@ impl SessionSeen {
 
 fn join_peer(mine: &mut Peer, its: Peer) {
     mine.seen.join(its.seen);
+    mine.began = mine.began.min(its.began);
     mine.answered = first_of(mine.answered, its.answered);
     mine.open = first_of(mine.open, its.open);
     mine.cleartext = first_of(mine.cleartext, its.cleartext);

@@ -28,6 +28,9 @@ pub struct InventoryConfig {
     pub tool_text_max_bytes: usize,
     /// Findings, and lookups.
     pub max_findings: usize,
+    /// DNS answers that are kept in case that a flow follows them: of names that signatures know, of names that lead to
+    /// addresses of one's own, of all others, and encrypted flows without a name: each.
+    pub max_names: usize,
     /// Live only: what was not seen for so many hours is forgotten (the store still has it), and shares are dealt anew.
     pub keep_hours: u32,
 }
@@ -48,6 +51,7 @@ impl Default for InventoryConfig {
             max_tools: 1_048_576,
             tool_text_max_bytes: 536_870_912,
             max_findings: 524_288,
+            max_names: 131_072,
             keep_hours: 48,
         }
     }
@@ -88,6 +92,9 @@ pub struct Admission {
     text_bytes: usize,
     text_max_bytes: usize,
     refused: u64,
+    slice: u16,
+    max_names: usize,
+    forgotten_names: u64,
 }
 
 impl Admission {
@@ -112,7 +119,37 @@ impl Admission {
             text_bytes: 0,
             text_max_bytes: share(config.tool_text_max_bytes),
             refused: 0,
+            slice: 0,
+            max_names: config.max_names,
+            forgotten_names: 0,
         }
+    }
+
+    /// The same for that slice.
+    #[must_use]
+    pub const fn of_slice(mut self, slice: u16) -> Self {
+        self.slice = slice;
+        self
+    }
+
+    /// Number of the slice.
+    pub const fn slice(&self) -> u16 {
+        self.slice
+    }
+
+    /// Bound of names, for all slices together.
+    pub const fn max_names(&self) -> usize {
+        self.max_names
+    }
+
+    /// Counts answers and hidden flows that were dropped for younger ones.
+    pub fn forgot(&mut self, names: u64) {
+        self.forgotten_names += names;
+    }
+
+    /// What was dropped so since the last call: a name that leads to a server may be missing.
+    pub fn take_forgotten_names(&mut self) -> u64 {
+        std::mem::take(&mut self.forgotten_names)
     }
 
     /// From now on keys belong to a site that only looks like MCP, or to a proven one again.

@@ -7,6 +7,7 @@ mod account;
 pub mod admission;
 mod grouping;
 mod kept;
+pub mod names;
 pub mod tally;
 pub mod view;
 
@@ -18,6 +19,7 @@ use foldhash::fast::RandomState;
 
 use crate::inventory::account::Account;
 use crate::inventory::admission::{Admission, Class};
+use crate::inventory::names::Ledger;
 use crate::inventory::tally::{LookupKey, Tally, join_lookup, merge_finding};
 use crate::model::finding::{Finding, FindingKey, SiteKey};
 use crate::model::observation::Proof;
@@ -30,6 +32,8 @@ pub struct Inventory {
     accounts: DashMap<SiteKey, Account, RandomState>,
     findings: DashMap<FindingKey, Finding, RandomState>,
     lookups: DashMap<LookupKey, Lookup, RandomState>,
+    /// What each slice heard about names. A slice writes its own alone, so that what is dropped is its own affair.
+    names: DashMap<u16, Ledger, RandomState>,
     /// Texts of tool definitions by hash: servers and flows share them.
     texts: DashMap<[u8; 32], Arc<str>, RandomState>,
 }
@@ -78,6 +82,12 @@ impl Inventory {
                 }
             }
         }
+        if !tally.heard.is_empty() {
+            let mut ledger = self.names.entry(admission.slice()).or_default();
+            let max_names = admission.max_names();
+            tally.heard.drain(..).for_each(|heard| ledger.note(heard, max_names));
+            admission.forgot(ledger.take_dropped());
+        }
         tally.restart();
     }
 
@@ -86,6 +96,7 @@ impl Inventory {
         self.accounts.retain(|_, account| account.forget(before));
         self.findings.retain(|_, finding| finding.seen.last.time >= before);
         self.lookups.retain(|_, lookup| lookup.seen.last.time >= before);
+        self.names.iter_mut().for_each(|mut ledger| ledger.forget(before));
         // A text that only this table holds belongs to no tool any more.
         self.texts.retain(|_, text| Arc::strong_count(text) > 1);
     }

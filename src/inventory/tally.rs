@@ -9,9 +9,12 @@ use std::sync::Arc;
 
 use crate::inventory::account::{Account, ClientSeen, PageKey, PageSeen, SessionSeen, ToolSeen, earliest, first_of};
 use crate::inventory::kept::{Kept, clip};
+use crate::inventory::names::{Heard, Weight};
 use crate::mcp::method;
 use crate::mcp::site::without_secrets;
+use crate::model::dns::Resolved;
 use crate::model::finding::{Finding, FindingKey, SiteKey};
+use crate::model::flow::FlowInfo;
 use crate::model::mcp::{Auth, McpTransport, RpcKind, Site};
 use crate::model::message::Field;
 use crate::model::net::{Direction, Scope};
@@ -25,6 +28,9 @@ pub const FLUSH_MESSAGES: u32 = 256;
 /// Findings after which a flow hands its tally over.
 pub const FLUSH_FINDINGS: usize = 256;
 
+/// DNS answers after which a flow hands its tally over: a forwarder asks on one flow all day.
+pub const FLUSH_HEARD: usize = 64;
+
 /// Longest tool definition that is kept, in bytes.
 pub const DEFINITION_MAX_BYTES: usize = 65_536;
 
@@ -37,6 +43,8 @@ pub struct Tally {
     pub(super) accounts: Vec<(SiteKey, Account)>,
     pub(super) findings: BTreeMap<FindingKey, Finding>,
     pub(super) lookups: BTreeMap<LookupKey, Lookup>,
+    /// About names, in the order in which it was seen.
+    pub(super) heard: Vec<Heard>,
     messages: u32,
     kept: Kept,
 }
@@ -71,12 +79,12 @@ impl Erase<'_> {
 impl Tally {
     /// Whether it is time to hand it over although the flow goes on.
     pub fn is_full(&self) -> bool {
-        self.messages >= FLUSH_MESSAGES || self.findings.len() >= FLUSH_FINDINGS
+        self.messages >= FLUSH_MESSAGES || self.findings.len() >= FLUSH_FINDINGS || self.heard.len() >= FLUSH_HEARD
     }
 
     /// Whether there is anything to hand over.
     pub fn is_empty(&self) -> bool {
-        self.accounts.is_empty() && self.findings.is_empty() && self.lookups.is_empty()
+        self.accounts.is_empty() && self.findings.is_empty() && self.lookups.is_empty() && self.heard.is_empty()
     }
 
     pub(super) fn restart(&mut self) {
@@ -98,6 +106,16 @@ impl Tally {
         if let Some(listing) = &mcp.listing {
             account.note_listing(seen, mcp, listing, erase);
         }
+    }
+
+    /// Adds a DNS answer.
+    pub fn resolve(&mut self, seen: &Observation<'_>, told: &Resolved<'_>, weight: Weight, redact: Redact<'_>) {
+        self.heard.extend(Heard::answer(seen, told, weight, redact.text));
+    }
+
+    /// Adds an encrypted flow that hides its name; `shown` is what it shows in its place.
+    pub fn hide(&mut self, flow: &FlowInfo, shown: Option<&str>) {
+        self.heard.push(Heard::hidden(flow, shown));
     }
 
     /// Adds a finding: a repeat is counted.
@@ -242,8 +260,10 @@ impl Account {
         let client = seen.flow.tuple.client.addr;
         let mark = mark(seen, mcp);
         let span = Span::at(seen.at);
+        let began = seen.flow.seen.first;
         let blank = Peer {
             seen: span,
+            began,
             answered: None,
             open: None,
             cleartext: None,
@@ -251,6 +271,7 @@ impl Account {
         };
         let peer = self.peers.entry(client).or_insert(blank);
         peer.seen.join(span);
+        peer.began = peer.began.min(began);
         if mcp.dir == Direction::ToClient && (mcp.rpc.is_some() || mcp.success) {
             peer.answered = first_of(peer.answered, Some(mark));
         }

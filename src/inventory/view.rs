@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::inventory::Inventory;
 use crate::inventory::account::{Account, PageKey, PageSeen, ToolSeen};
 use crate::inventory::grouping::{Group, group};
+use crate::inventory::names::Join;
 use crate::inventory::tally::join_finding;
 use crate::model::finding::{Finding, FindingKey, Kind, SiteKey};
 use crate::model::mcp::{McpTransport, Revision};
@@ -40,11 +41,14 @@ impl Inventory {
         };
         let mut clients: BTreeMap<(IpAddr, Option<String>, Option<String>), Client> = BTreeMap::new();
         let mut homes: BTreeMap<SiteKey, SiteKey> = BTreeMap::new();
-        for (_, accounts) in sites {
-            for group in group(accounts.into_iter().collect())
-                .into_iter()
-                .filter(|group| group.proven)
-            {
+        let groups: Vec<Vec<Group>> = sites
+            .into_values()
+            .map(|accounts| group(accounts.into_iter().collect()))
+            .collect();
+        let join = self.names_of(groups.iter().flatten());
+        for mut groups in groups {
+            name_nameless(&mut groups, &join);
+            for group in groups.into_iter().filter(|group| group.proven) {
                 for member in &group.members {
                     homes.insert(member.clone(), group.key.clone());
                 }
@@ -55,6 +59,7 @@ impl Inventory {
             }
         }
         view.clients = named_clients(clients);
+        view.led = join.led();
         view.lookups = self.lookups.iter().map(|entry| entry.value().clone()).collect();
         view.lookups.sort_by(|a, b| lookup_order(a).cmp(&lookup_order(b)));
         view.servers.sort_by(|a, b| server_order(a).cmp(&server_order(b)));
@@ -77,6 +82,49 @@ impl Inventory {
         }
         view.report(findings.into_values());
         view
+    }
+}
+
+impl Inventory {
+    /// What DNS told about the addresses of these groups that have no name, and of flows that hide theirs.
+    fn names_of<'g>(&self, groups: impl Iterator<Item = &'g Group>) -> Join {
+        let nameless = groups.filter(|group| group.proven && group.key.hostname.is_none());
+        let mut wanted: BTreeSet<IpAddr> = nameless.map(|group| group.key.endpoint.addr).collect();
+        self.names
+            .iter()
+            .for_each(|ledger| ledger.hidden_addresses(&mut wanted));
+        let mut join = Join::default();
+        // The order of the slices is chance; what the join says does not depend on it.
+        self.names.iter().for_each(|ledger| join.add(&ledger, &wanted));
+        join
+    }
+}
+
+/// A server that nobody called by a name gets the one that DNS led its clients with: of the client whose flow began
+/// first, of those that were led by one. What a request said (`Host`) is never overruled, and no two servers get the same
+/// name and path.
+fn name_nameless(groups: &mut [Group], join: &Join) {
+    for at in 0..groups.len() {
+        let (key, account) = (&groups[at].key, &groups[at].account);
+        if !groups[at].proven || key.hostname.is_some() {
+            continue;
+        }
+        let mut peers: Vec<(Stamp, IpAddr)> = account
+            .peers
+            .iter()
+            .map(|(client, peer)| (peer.began, *client))
+            .collect();
+        peers.sort_unstable();
+        let addr = key.endpoint.addr;
+        let name = peers
+            .into_iter()
+            .find_map(|(began, client)| join.name(client, addr, began.time));
+        let taken = groups
+            .iter()
+            .any(|group| group.key.hostname == name && group.key.path == groups[at].key.path);
+        if !taken {
+            groups[at].key.hostname = name;
+        }
     }
 }
 

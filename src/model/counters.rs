@@ -40,6 +40,9 @@ pub struct Lost {
     pub evicted_flows: u64,
     /// Observations, records and events dropped because a bound was reached.
     pub shed_events: u64,
+    /// DNS answers, and encrypted flows without a name, that made room for younger ones: a name may be missing. Told,
+    /// and no reason for exit code 4.
+    pub forgotten_names: u64,
     /// Capture files that ended in damage.
     pub damaged_files: u64,
 }
@@ -121,6 +124,7 @@ impl Lost {
         self.gap_bytes += other.gap_bytes;
         self.evicted_flows += other.evicted_flows;
         self.shed_events += other.shed_events;
+        self.forgotten_names += other.forgotten_names;
         self.damaged_files += other.damaged_files;
     }
 

@@ -7,6 +7,7 @@
 pub mod chunk;
 pub mod counters;
 pub mod defect;
+pub mod dns;
 pub mod event;
 pub mod finding;
 pub mod flow;

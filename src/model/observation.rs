@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use crate::model::dns::{Announced, Dns, Resolved};
 use crate::model::flow::FlowInfo;
 use crate::model::mcp::{Auth, JsonRpc, McpTransport, Revision, Site};
 use crate::model::message::Transaction;
@@ -27,12 +28,16 @@ pub struct Observation<'a> {
 /// Something typed worth knowing.
 #[derive(Clone, Copy, Debug)]
 pub enum Fact<'a> {
-    /// A DNS question or answer.
+    /// A service tells by DNS where it is.
+    Announced(Announced<'a>),
+    /// A DNS question, asked or repeated by its answer.
     Dns(Dns<'a>),
     /// A request head with a `Host` or path that this flow had not shown before.
     Http(&'a Transaction),
     /// An MCP message, or an HTTP exchange with MCP's marks on it.
     Mcp(&'a Mcp<'a>),
+    /// A DNS answer tells where a name leads.
+    Resolved(Resolved<'a>),
     /// A TLS ClientHello.
     Tls(Tls<'a>),
     /// What a TLS server's first flight says, told once and after the ClientHello.
@@ -73,17 +78,6 @@ pub enum Cover<'a> {
     },
     /// Encryption that key material opened.
     Opened(Encryption),
-}
-
-/// A DNS question, seen in a query or repeated in an answer. Who asks is the client of the flow.
-#[derive(Clone, Copy, Debug)]
-pub struct Dns<'a> {
-    /// The name, lower case, without the final dot; labels escaped as in a zone file.
-    pub name: &'a str,
-    /// Record type: `A`, `AAAA`, `HTTPS`, … or `TYPE65280`.
-    pub kind: &'a str,
-    /// Whether this is the answer.
-    pub answer: bool,
 }
 
 /// Name and version that a peer gives itself.

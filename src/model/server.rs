@@ -23,6 +23,8 @@ pub struct View {
     pub clients: Vec<Client>,
     /// By name.
     pub lookups: Vec<Lookup>,
+    /// Encrypted flows that hid their name, by the name that DNS led them with; those that a signature knows alone.
+    pub led: Vec<Led>,
     /// By server, first seen, id.
     pub sessions: Vec<Session>,
     /// By severity (worst first), first seen, id.
@@ -178,6 +180,8 @@ pub struct Mark {
 pub struct Peer {
     /// First and last message.
     pub seen: Span,
+    /// Begin of its earliest flow.
+    pub began: Stamp,
     /// Got an MCP answer.
     pub answered: Option<Mark>,
     /// Got tools, resources or prompts without an HTTP credential.
@@ -323,6 +327,23 @@ pub struct Lookup {
     pub connected: Option<(Stamp, Endpoint)>,
     /// How often.
     pub count: u64,
+    /// First and last.
+    pub seen: Span,
+}
+
+/// Encrypted flows of one client to one endpoint whose name nobody could read, and the name that DNS led them with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Led {
+    /// The name, lower case.
+    pub name: Arc<str>,
+    /// Who.
+    pub client: IpAddr,
+    /// Where to.
+    pub endpoint: Endpoint,
+    /// How.
+    pub encryption: Encryption,
+    /// How many.
+    pub flows: u64,
     /// First and last.
     pub seen: Span,
 }

@@ -85,7 +85,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("domain", &["proto"]),
     ("etherparse", &["packet", "source"]),
     ("flate2", &["proto", "source"]),
-    ("foldhash", &["detect", "flow", "inventory"]),
+    ("foldhash", &["detect", "flow", "inventory", "proto"]),
     ("hashbrown", &["flow"]),
     ("httparse", &["proto"]),
     ("indicatif", &["cli"]),

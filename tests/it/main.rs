@@ -5,6 +5,7 @@
 
 mod cli;
 mod conversations;
+mod dns;
 mod gaps;
 mod golden;
 mod http;

@@ -146,6 +146,7 @@ pub(crate) fn tight_inventory() -> InventoryConfig {
         max_tools: SLICES,
         tool_text_max_bytes: SLICES * 100,
         max_findings: SLICES,
+        max_names: SLICES,
         ..InventoryConfig::default()
     }
 }

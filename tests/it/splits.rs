@@ -10,6 +10,7 @@ use shadowtap::proto::PROTOCOLS;
 use shadowtap::stream::Stream;
 use shadowtap::stream::layer::{Output, Protocol, Step};
 
+use crate::dns;
 use crate::http::{self, FORMS, Form, LAST_CHUNK, event, events, events_head, get_events, json, post};
 use crate::talk::Random;
 
@@ -45,25 +46,10 @@ pub(crate) fn samples(row: &Protocol) -> Vec<Sample> {
         from_start: true,
         ports,
     };
-    let question = dns_question();
-    let answer = dns_answer();
-    let framed = |message: &[u8]| [&u16::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat();
     match row.name {
         "tls" | "dtls" => crate::tls::samples(row),
         "HTTP/1" => http_samples(),
-        "dns" => vec![sample(
-            "lookup",
-            &[(ToServer, &question), (ToClient, &answer)],
-            [40_000, 53],
-        )],
-        "dns-tcp" => vec![sample(
-            "two lookups",
-            &[
-                (ToServer, &[framed(&question), framed(&question)].concat()),
-                (ToClient, &[framed(&answer), framed(&answer)].concat()),
-            ],
-            [40_000, 53],
-        )],
+        "dns" | "dns-tcp" => dns::samples(row.name),
         "event stream" => vec![
             Sample {
                 from_start: false,
@@ -183,24 +169,6 @@ fn http_samples() -> Vec<Sample> {
     samples
 }
 
-fn dns_question() -> Vec<u8> {
-    let mut out = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in ["registry", "example", "test"] {
-        out.push(u8::try_from(label.len()).unwrap());
-        out.extend(label.bytes());
-    }
-    out.extend([0, 0, 1, 0, 1]);
-    out
-}
-
-fn dns_answer() -> Vec<u8> {
-    let mut out = dns_question();
-    out[2..4].copy_from_slice(&[0x81, 0x80]);
-    out[7] = 1;
-    out.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1]);
-    out
-}
-
 /// A ClientHello with a server name and an unknown extension, in two records.
 pub(crate) fn client_hello(name: &str) -> Vec<u8> {
     let size = |value: usize| u16::try_from(value).unwrap().to_be_bytes();
@@ -255,6 +223,7 @@ pub(crate) fn listen(row: &'static Protocol, sample: &Sample, turns: &[Turn]) ->
         step = stream.push(chunk, &env, &mut |output| match output {
             Output::Message(message) => told.push(line(&message)),
             Output::Fact(_, fact) => told.push(match fact {
+                Fact::Announced(announced) => format!("{announced:?}"),
                 Fact::Dns(dns) => format!("{dns:?}"),
                 Fact::Http(transaction) => {
                     format!(
@@ -263,6 +232,7 @@ pub(crate) fn listen(row: &'static Protocol, sample: &Sample, turns: &[Turn]) ->
                     )
                 }
                 Fact::Mcp(_) => "mcp".to_owned(),
+                Fact::Resolved(resolved) => format!("{resolved:?}"),
                 Fact::Tls(tls) => format!("{tls:?}"),
                 Fact::TlsAnswer(answer) => format!("{answer:?}"),
                 Fact::Uncovered(cover) => format!("{cover:?}"),

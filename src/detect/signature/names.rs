@@ -12,6 +12,13 @@ use foldhash::fast::FixedState;
 /// Longest name in bytes (RFC 1035, section 2.3.4).
 const MAX_NAME_BYTES: usize = 255;
 
+/// Confidence that a host of the list is used as what it is listed for, where nothing but its name is known.
+const DEDICATED_HOST: f32 = 0.9;
+/// The same of a host that mostly serves other things.
+const SHARED_HOST: f32 = 0.2;
+/// The same of a host that is in no list and whose name reads like that of an MCP server.
+const HOST_SHAPE: f32 = 0.3;
+
 /// A known name.
 #[derive(Clone, Debug)]
 pub struct NameRule {
@@ -63,6 +70,14 @@ fn leads_to(known: &str, path: &str) -> bool {
         && path
             .strip_prefix(known)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether a name reads like that of an MCP server: `mcp.vendor.test`, `mcp-eu.vendor.test`, `api.mcp.vendor.test`,
+/// `x-mcp.vendor.test`. A word alone and a top-level domain say nothing.
+fn reads_mcp(name: &str) -> bool {
+    let mut labels = name.strip_suffix('.').unwrap_or(name).rsplit('.');
+    let top = labels.next();
+    top.is_some() && labels.any(|label| label.split('-').any(|word| word.eq_ignore_ascii_case("mcp")))
 }
 
 /// A rule with the names that it is about.
@@ -124,6 +139,19 @@ impl Names {
             }
             (_, rest) = rest.split_once('.')?;
             whole = false;
+        }
+    }
+
+    /// How likely an encrypted connection is one to an MCP server, by the name that led there and by that alone: a known
+    /// host that serves nothing else, a known host that serves other things too, or a name that only reads like one. A
+    /// registry serves pages; what it is worth is not said here.
+    pub fn suspicion(&self, name: &str) -> Option<f32> {
+        match self.find_where(name, |rule| rule.category != "tunnel") {
+            Some(rule) if matches!(rule.category, "endpoint" | "gateway") => {
+                Some(if rule.shared_host { SHARED_HOST } else { DEDICATED_HOST })
+            }
+            Some(_) => None,
+            None => reads_mcp(name).then_some(HOST_SHAPE),
         }
     }
 
@@ -192,6 +220,33 @@ mod tests {
                 .map(|rule| &*rule.id),
             Some("gw")
         );
+    }
+
+    #[test]
+    fn a_name_alone_is_a_suspicion() {
+        let names = Names::new(vec![
+            named("reg", "a.test", false, "registry", false),
+            named("gw", "gw.a.test", false, "gateway", false),
+            named("ep", "b.test", true, "endpoint", true),
+            named("tunnel", "mcp.tunnel.test", false, "tunnel", false),
+        ]);
+        for (name, confidence) in [
+            ("gw.a.test", Some(0.9)),
+            ("x.gw.a.test.", Some(0.9)),
+            ("b.test", Some(0.2)),
+            ("a.test", None),
+            ("mcp.a.test", None),
+            ("mcp.c.test", Some(0.3)),
+            ("MCP-eu.c.test", Some(0.3)),
+            ("x.my-mcp.c.test", Some(0.3)),
+            ("x.mcp.tunnel.test", Some(0.3)),
+            ("mcpx.c.test", None),
+            ("c.mcp", None),
+            ("mcp", None),
+            ("", None),
+        ] {
+            assert_eq!(names.suspicion(name), confidence, "{name}");
+        }
     }
 
     #[test]

@@ -70,6 +70,24 @@ pub(super) fn facts_of<'a>(
     let mut above = None;
     let mut listener = |output: Output<'_>| match output {
         Output::Fact(_, Fact::Dns(dns)) => facts.push(format!("{} {} {}", dns.name, dns.kind, dns.answer)),
+        Output::Fact(_, Fact::Resolved(lead)) => {
+            let addr = lead.addr.map_or_else(|| "?".to_owned(), |addr| addr.to_string());
+            let service = lead.service.map_or_else(String::new, |service| {
+                let port = service.port.map_or_else(String::new, |port| format!(":{port}"));
+                format!(" {port} {}{}", service.alpn.0, if service.ech { " ech" } else { "" })
+            });
+            facts.push(format!("{} -> {addr} {}{service}", lead.name, lead.ttl_secs));
+        }
+        Output::Fact(_, Fact::Announced(it)) => {
+            facts.push(format!(
+                "{} at {}:{}{} {}",
+                it.name,
+                it.host,
+                it.port,
+                it.path.unwrap_or_default(),
+                it.ttl_secs
+            ));
+        }
         other => panic!("{other:?}"),
     };
     let mut step = Step::Continue;
@@ -114,6 +132,8 @@ fn asked(to_server: &[u8], to_client: &[u8], ports: [u16; 2]) -> Probe {
     })
 }
 
+mod answers;
+
 const OUT: Direction = Direction::ToServer;
 const BACK: Direction = Direction::ToClient;
 
@@ -126,7 +146,10 @@ fn reads_questions() {
         (query(1, NAME, 64), vec!["mcp.example.test SVCB false"]),
         (query(1, NAME, 28), vec!["mcp.example.test AAAA false"]),
         (query(1, NAME, 65_280), vec!["mcp.example.test TYPE65280 false"]),
-        (answer(1, NAME, 1), vec!["mcp.example.test A true"]),
+        (
+            answer(1, NAME, 1),
+            vec!["mcp.example.test A true", "mcp.example.test -> 10.0.0.5 60"],
+        ),
         (
             query(1, &[b"a.b", b"c\\d", b" \x07\xff"], 16),
             vec!["a\\.b.c\\\\d.\\032\\007\\255 TXT false"],
@@ -193,7 +216,10 @@ fn counts_each_message_once() {
     let (a, aaaa) = (query(1, NAME, 1), query(2, NAME, 28));
     let (back_a, back_aaaa) = (answer(1, NAME, 1), answer(2, NAME, 28));
     let multicast = message(0, 0, [1, 0, 0, 0], &question(NAME, 12, 0x8001));
-    let told = |datagrams: &[(i64, Direction, Vec<u8>)]| read(datagrams).0.len();
+    let told = |datagrams: &[(i64, Direction, Vec<u8>)]| {
+        let facts = read(datagrams).0;
+        facts.iter().filter(|fact| !fact.contains("->")).count()
+    };
     for (datagrams, count) in [
         (
             vec![
@@ -381,8 +407,8 @@ proptest! {
         let _ = asked(&datagram, b"", [40_000, port]);
         if !datagram.is_empty() {
             let (told, _) = read(&[(0, OUT, datagram.clone()), (0, BACK, datagram)]);
-            prop_assert!(told.len() <= 2 * QUESTIONS_MAX);
-            let bounded = told.iter().all(|fact| fact.len() <= 4 * 255 + 20);
+            prop_assert!(told.len() <= 2 * (QUESTIONS_MAX + FOLLOWED_MAX * LEADS_MAX + 64));
+            let bounded = told.iter().all(|fact| fact.len() <= 2 * 4 * 255 + 300);
             prop_assert!(bounded);
         }
     }

@@ -1,0 +1,113 @@
+//! The join by time: which name led a client to an address.
+//!
+//! The client's own answers first. Only where it had none for that address do those of others count: it may have asked
+//! by an encrypted way, before the capture began, or through another address of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::inventory::names::{Answer, HiddenFlows, Ledger, Target, Weight};
+use crate::model::server::Led;
+use crate::model::stamp::Timestamp;
+
+/// The answers of all slices about the addresses that are asked for.
+#[derive(Debug, Default)]
+pub(in crate::inventory) struct Join {
+    answers: BTreeMap<IpAddr, Vec<Given>>,
+    /// Names whose service takes encrypted ClientHellos.
+    ech: BTreeSet<Arc<str>>,
+    hidden: BTreeMap<(IpAddr, Target), HiddenFlows>,
+}
+
+#[derive(Debug)]
+struct Given {
+    client: Option<IpAddr>,
+    name: Arc<str>,
+    weight: Weight,
+    answer: Answer,
+}
+
+impl Join {
+    /// Takes up what one slice has about the addresses that matter.
+    pub(in crate::inventory) fn add(&mut self, ledger: &Ledger, wanted: &BTreeSet<IpAddr>) {
+        for (shelf, weight) in ledger.answers.iter().zip([Weight::Known, Weight::Home, Weight::Other]) {
+            for (client, lead, answer) in shelf.iter() {
+                if answer.ech {
+                    self.ech.insert(Arc::clone(&lead.name));
+                }
+                let Some(addr) = lead.addr.filter(|addr| wanted.contains(addr)) else {
+                    continue;
+                };
+                self.answers.entry(addr).or_default().push(Given {
+                    client,
+                    name: Arc::clone(&lead.name),
+                    weight,
+                    answer: answer.clone(),
+                });
+            }
+        }
+        for (client, target, flows) in ledger.hidden.iter() {
+            let Some(client) = client else { continue };
+            self.hidden
+                .entry((client, target.clone()))
+                .and_modify(|known| known.join(*flows))
+                .or_insert(*flows);
+        }
+    }
+
+    /// The name that led a client to an address at that moment: of the answer it got last.
+    pub(in crate::inventory) fn name(&self, client: IpAddr, addr: IpAddr, at: Timestamp) -> Option<Arc<str>> {
+        Some(Arc::clone(&self.given(client, addr, at, |_| true)?.name))
+    }
+
+    fn given(&self, client: IpAddr, addr: IpAddr, at: Timestamp, fits: impl Fn(&Given) -> bool) -> Option<&Given> {
+        let all = self.answers.get(&addr)?;
+        let latest = |own: bool| {
+            let mine = all
+                .iter()
+                .filter(|given| (given.client == Some(client)) == own && fits(given));
+            mine.filter_map(|given| Some((given.answer.given(at)?, given)))
+                .max_by(|(one, a), (two, b)| one.cmp(two).then_with(|| b.name.cmp(&a.name)))
+                .map(|(_, given)| given)
+        };
+        latest(true).or_else(|| latest(false))
+    }
+
+    /// Flows that hide their name and were led by one that a signature knows.
+    pub(in crate::inventory) fn led(&self) -> Vec<Led> {
+        let mut all: BTreeMap<_, Led> = BTreeMap::new();
+        for ((client, target), flows) in &self.hidden {
+            let (addr, at) = (target.endpoint.addr, flows.seen.first.time);
+            // Where a ClientHello hides a name there is a key for it in DNS. Without one, or where the name that it shows
+            // was asked for, the extension is but an imitation, and the name that it shows is the true one.
+            let shown = target.shown.as_deref();
+            let hides = |given: &Given| shown.is_none() || self.ech.contains(&given.name);
+            let real = |given: &Given| shown == Some(&*given.name);
+            if self.given(*client, addr, at, real).is_some() {
+                continue;
+            }
+            let Some(given) = self.given(*client, addr, at, hides) else {
+                continue;
+            };
+            if given.weight != Weight::Known {
+                continue;
+            }
+            let led = Led {
+                name: Arc::clone(&given.name),
+                client: *client,
+                endpoint: target.endpoint,
+                encryption: target.encryption,
+                flows: flows.flows,
+                seen: flows.seen,
+            };
+            all.entry((led.name.clone(), *client, led.endpoint, led.encryption))
+                .and_modify(|known| {
+                    known.flows = known.flows.saturating_add(led.flows);
+                    known.seen.join(led.seen);
+                })
+                .or_insert(led);
+        }
+        all.into_values().collect()
+    }
+}
