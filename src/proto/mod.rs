@@ -10,7 +10,10 @@
 )]
 
 pub mod dns;
+pub mod framed;
 pub mod http;
+pub mod lines;
+mod rpc;
 pub mod tls;
 
 use crate::stream::layer::Protocol;
@@ -22,5 +25,8 @@ pub const PROTOCOLS: &[Protocol] = &[
     http::HTTP_1,
     dns::PROTOCOL,
     dns::tcp::PROTOCOL,
+    lines::PROTOCOL,
+    framed::PROTOCOL,
     http::EVENT_STREAM,
+    http::WEBSOCKET,
 ];

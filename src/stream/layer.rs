@@ -12,6 +12,9 @@ use crate::stream::secrets::Keys;
 
 /// One protocol on one stream. Sans-IO: chunks in, messages and facts out.
 pub trait Layer: Send {
+    /// The stream is joined in the middle. Said before the first chunk, by the stream; most layers find out themselves.
+    fn midway(&mut self) {}
+
     /// Feeds one chunk, in order within its direction and lane. Never fails, never blocks, never panics.
     fn push(&mut self, chunk: Chunk<'_>, up: &mut Up<'_>) -> Step;
 }
@@ -116,7 +119,7 @@ pub struct Protocol {
     pub transport: Transport,
     /// Whether the first bytes are this protocol's. Pure.
     pub probe: fn(&Prefix<'_>) -> Probe,
-    /// A new layer. `midway` is true when the stream is joined in the middle.
+    /// A new layer.
     pub open: fn(&Env) -> Box<dyn Layer>,
 }
 

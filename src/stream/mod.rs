@@ -209,7 +209,11 @@ impl Stream {
             listener(Output::Swap);
             self.ports.reverse();
         }
-        self.state = State::Known((row.open)(env));
+        let mut layer = (row.open)(env);
+        if let State::Midway(_) = self.state {
+            layer.midway();
+        }
+        self.state = State::Known(layer);
         let held = pieces.iter().map(|piece| Chunk {
             at: piece.at,
             dir: piece.dir,

@@ -2,6 +2,7 @@
 
 use crate::http::{LAST_CHUNK, connection, empty, event, events, events_head, get_events, json, post};
 use crate::talk::{Act, Ends, Script, ends};
+use crate::{raw, websocket};
 
 /// A conversation and what it shows.
 pub(crate) struct Scenario {
@@ -35,7 +36,7 @@ pub(crate) const FOUND: &str = r#"{"jsonrpc":"2.0","id":2,"result":{"content":[{
 pub(crate) const PROGRESS: &str =
     r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":7,"progress":1}}"#;
 
-const USUAL: Expect = Expect {
+pub(crate) const USUAL: Expect = Expect {
     transport: "streamable-http",
     name: Some("shelf"),
     revisions: &["2025-11-25"],
@@ -111,6 +112,10 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario("a request for each connection", scattered(), USUAL),
         scenario("pipelined", pipelined(), USUAL),
     ]
+    .into_iter()
+    .chain(raw::scenarios())
+    .chain(websocket::scenarios())
+    .collect()
 }
 
 const TWICE: Expect = Expect {

@@ -1,11 +1,13 @@
 //! What looks like MCP and is not: no server is ever invented from it, whatever form the bodies have.
 
+mod talks;
+
 use serde_json::Value;
 
 use crate::conversations::here;
 use crate::http::{FORMS, Form, answer, events, post};
-use crate::run;
 use crate::talk::{self, Act, PLAIN, Script};
+use crate::{raw, run, websocket};
 
 /// Name, request bodies or whole requests, and what is answered.
 struct Negative {
@@ -291,6 +293,63 @@ fn as_events_of_a_stream() {
             );
         }
         assert_silent(name, "events", &script.then(here(), Act::Close));
+    }
+}
+
+/// The messages of every look-alike, whoever carries them: raw on TCP or behind a WebSocket.
+fn messages() -> Vec<(&'static str, Vec<(bool, &'static str)>)> {
+    let over_http = NEGATIVES.iter().map(|Negative { name, exchanges }| {
+        let both = exchanges
+            .iter()
+            .flat_map(|(_, asked, _, _, told)| [(true, *asked), (false, *told)]);
+        (*name, both.collect())
+    });
+    let alone = talks::TALKS.iter().map(|(name, talk)| {
+        let said = talk.iter().map(|text| match text.strip_prefix('>') {
+            Some(asked) => (true, asked),
+            None => (false, *text),
+        });
+        (*name, said.collect())
+    });
+    over_http.chain(alone).collect()
+}
+
+#[test]
+fn raw_and_behind_a_websocket() {
+    for (name, messages) in messages() {
+        for form in raw::FORMS {
+            assert_silent(name, &format!("{form:?}"), &raw::connection(here(), form, &messages));
+        }
+        for form in websocket::FORMS {
+            assert_silent(
+                name,
+                &format!("WebSocket, {form:?}"),
+                &websocket::connection(here(), form, &messages),
+            );
+        }
+    }
+}
+
+/// The same joined midway, and with a packet lost.
+#[test]
+fn raw_in_parts() {
+    for (name, messages) in messages() {
+        for script in [
+            raw::connection(here(), raw::Form::Lines, &messages),
+            raw::connection(here(), raw::Form::Pretty, &messages),
+            raw::connection(here(), raw::Form::Framed, &messages),
+            websocket::connection(here(), websocket::Form::Plain, &messages),
+        ] {
+            let frames = talk::packets(&script, &talk::Wire { mss: 120, ..PLAIN });
+            for start in 0..frames.len() {
+                let report = run::frames(&frames[start..]);
+                assert_eq!(report["servers"], Value::Array(vec![]), "{name} from packet {start}");
+                let mut rest = frames.clone();
+                rest.remove(start);
+                let report = run::frames(&rest);
+                assert_eq!(report["servers"], Value::Array(vec![]), "{name} without packet {start}");
+            }
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use shadowtap::proto::PROTOCOLS;
 use shadowtap::stream::Stream;
 use shadowtap::stream::layer::{Output, Protocol, Step};
 
-use crate::dns;
 use crate::http::{self, FORMS, Form, LAST_CHUNK, event, events, events_head, get_events, json, post};
 use crate::talk::Random;
+use crate::{dns, raw, websocket};
 
 use Direction::{ToClient, ToServer};
 
@@ -48,7 +48,10 @@ pub(crate) fn samples(row: &Protocol) -> Vec<Sample> {
     };
     match row.name {
         "tls" | "dtls" => crate::tls::samples(row),
-        "HTTP/1" => http_samples(),
+        "HTTP/1" => http_samples().into_iter().chain(websocket::upgrades()).collect(),
+        "JSON frames" => raw::frames(),
+        "JSON lines" => raw::lines(),
+        "WebSocket" => websocket::midway(),
         "dns" | "dns-tcp" => dns::samples(row.name),
         "event stream" => vec![
             Sample {

@@ -17,8 +17,6 @@ const LATER: &[(&str, &[&str], &str)] = &[
         &["transport"],
         "the label names one transport, both are in the capture",
     ),
-    ("bridge_socat_tcp", MISSED_OPEN, RAW_TCP),
-    ("bridge_supergateway_ws", MISSED_OPEN, WEBSOCKET),
     ("encap_erspan2", MISSED_OPEN, TUNNEL),
     ("encap_erspan3", MISSED_OPEN, TUNNEL),
     ("encap_geneve", MISSED_OPEN, TUNNEL),
@@ -56,9 +54,7 @@ const MISSED: &[&str] = &["client", "server"];
 const MISSED_OPEN: &[&str] = &["client", "finding:unauthenticated-server", "server"];
 const KEYS: &str = "TLS is not decrypted";
 const POISON: &str = "poisoning is not looked for";
-const RAW_TCP: &str = "JSON-RPC on bare TCP is not read";
 const TUNNEL: &str = "tunnels are not peeled, fragments not joined";
-const WEBSOCKET: &str = "WebSocket is not read";
 
 #[test]
 fn reports_are_true() {

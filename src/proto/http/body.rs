@@ -144,6 +144,11 @@ impl Reader {
         self.at.is_none()
     }
 
+    /// Whether nothing more will be said of the body.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, State::Said | State::Skip)
+    }
+
     /// Whether the body turned out to be JSON-RPC.
     pub(super) fn is_rpc(&self) -> bool {
         self.rpc

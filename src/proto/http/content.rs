@@ -20,7 +20,7 @@ const VERSION_KEY: &[u8] = b"jsonrpc";
 const KEYS: [&[u8]; 5] = [b"id", b"method", b"params", b"result", b"error"];
 
 /// Finds JSON-RPC whose first key is something else.
-pub(super) static JSONRPC: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(VERSION_KEY));
+pub(in crate::proto) static JSONRPC: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(VERSION_KEY));
 
 /// Finds a string that begins with an escape, which may hide that name.
 pub(super) static ESCAPED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"\\u"));
@@ -99,7 +99,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 
 /// What the first bytes of a body say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Peek {
+pub(in crate::proto) enum Peek {
     /// JSON whose first key is none of JSON-RPC.
     Json,
     /// No JSON object or array.
@@ -113,7 +113,7 @@ pub(super) enum Peek {
 }
 
 /// Looks for the first key. Bounded by [`PEEK_MAX_BYTES`].
-pub(super) fn peek(body: &[u8]) -> Peek {
+pub(in crate::proto) fn peek(body: &[u8]) -> Peek {
     const BOM: &[u8] = b"\xef\xbb\xbf";
     if body.len() < BOM.len() && BOM.starts_with(body) {
         return Peek::Short;

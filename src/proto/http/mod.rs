@@ -9,9 +9,12 @@ mod event_stream;
 mod h1;
 mod inflate;
 mod sse;
+mod websocket;
 
+pub(super) use content::{JSONRPC, Peek, peek};
 pub use event_stream::PROTOCOL as EVENT_STREAM;
 pub use h1::PROTOCOL as HTTP_1;
+pub use websocket::PROTOCOL as WEBSOCKET;
 
 use crate::stream::layer::Env;
 

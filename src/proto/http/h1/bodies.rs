@@ -152,6 +152,10 @@ impl Http1 {
 
     pub(super) fn gap(&mut self, chunk: Chunk<'_>, missing: u64, up: &mut Up<'_>) -> bool {
         let dir = chunk.dir;
+        if dir == Direction::ToClient && self.asks_for_socket() {
+            self.presume_socket();
+            return true;
+        }
         let side = match dir {
             Direction::ToServer => &mut self.requests,
             Direction::ToClient => &mut self.responses,
@@ -163,6 +167,10 @@ impl Http1 {
                 State::Seek => dir == Direction::ToServer || !self.transactions.waits(),
                 State::Head => self.tear(dir, up),
                 State::Body(_) | State::Choice => false,
+                State::Socket => {
+                    self.socket(dir, up, |socket, say| socket.gap(missing, say));
+                    true
+                }
                 State::Tunnel => {
                     up.stream(chunk);
                     true
@@ -210,6 +218,9 @@ impl Http1 {
             }
             State::Body(Framing::Length(left)) => self.cut(dir, left, up),
             State::Body(_) => self.cut(dir, 0, up),
+            State::Socket => {
+                self.socket(dir, up, |socket, say| socket.end(say));
+            }
             State::Tunnel => up.stream(chunk),
             State::Choice | State::Ended | State::Head | State::Seek => {}
         }
@@ -222,6 +233,16 @@ impl Http1 {
 
 pub(super) fn tell(said: Said<'_>, dir: Direction, exchange: Option<&Exchange>, up: &mut Up<'_>) {
     let carrier = said.event.map_or(Carrier::HttpBody, |name| Carrier::SseEvent { name });
+    tell_as(carrier, said, dir, exchange, up);
+}
+
+pub(super) fn tell_as(
+    carrier: Carrier<'_>,
+    said: Said<'_>,
+    dir: Direction,
+    exchange: Option<&Exchange>,
+    up: &mut Up<'_>,
+) {
     let transaction = exchange.map(|exchange| &exchange.transaction);
     up.message(Message {
         at: said.at,

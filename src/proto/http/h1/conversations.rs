@@ -337,7 +337,7 @@ fn torn_heads_are_evidence_and_so_are_the_bodies_behind_them() {
 
 #[test]
 fn other_protocols_are_uncovered() {
-    let upgrade = "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let upgrade = "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n";
     check(
         "granted",
         &[

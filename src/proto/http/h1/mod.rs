@@ -27,6 +27,7 @@ use self::transactions::{Slot, Transactions};
 use super::Limits;
 use super::body::{Plan, Reader};
 use super::content::{Kind, coding, has_marks, kind};
+use super::websocket::Socket;
 use crate::model::chunk::{Chunk, Data};
 use crate::model::message::{Field, HttpMethod};
 use crate::model::net::{Direction, Transport};
@@ -58,6 +59,7 @@ struct Side {
     slot: Slot,
     carry: Carry,
     reader: Reader,
+    socket: Option<Box<Socket>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +72,8 @@ enum State {
     Head,
     /// Joined midway: passing over a message whose head was not captured.
     Seek,
+    /// The bytes are frames of a WebSocket.
+    Socket,
     /// The bytes belong to the stream above.
     Tunnel,
 }
@@ -89,6 +93,7 @@ impl Side {
             slot: Slot::Orphan,
             carry: Carry::default(),
             reader: Reader::new(limits),
+            socket: None,
         }
     }
 }
@@ -140,6 +145,10 @@ impl Http1 {
         while !rest.is_empty() {
             let stop = match self.side(dir).state {
                 State::Ended => return true,
+                State::Socket => {
+                    self.socket(dir, up, |socket, say| socket.push(at, rest, say));
+                    return true;
+                }
                 State::Tunnel => {
                     up.stream(Chunk {
                         at,
@@ -271,6 +280,10 @@ impl Http1 {
         let alone = slot == Slot::Orphan;
         let candidate = marked || self.transactions.get(slot).is_some_and(|exchange| exchange.candidate);
         self.responses.slot = slot;
+        if tunnel && self.is_socket(slot) {
+            self.open_sockets(at, up);
+            return None;
+        }
         self.open(
             Direction::ToClient,
             framing,
