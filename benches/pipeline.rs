@@ -20,7 +20,7 @@ use shadowtap::inventory::admission::SLICES;
 use shadowtap::mcp::Reader;
 use shadowtap::model::net::{FiveTuple, Transport};
 use shadowtap::model::packet::{Flags, Packet};
-use shadowtap::packet::{decode, steer};
+use shadowtap::packet::{Decoder, steer};
 use shadowtap::policy::Policy;
 use shadowtap::source::{Pull, open_file};
 use shadowtap::stream::Stream;
@@ -91,10 +91,11 @@ fn bare(path: &str) -> Run {
     let mut source = open_file(path, 0).expect("a capture");
     let mut slices: Vec<_> = (0..SLICES).map(|_| Table::new(&settings.flow, SLICES)).collect();
     let mut budget = settings.reassembly.budget(1);
+    let mut decoder = Decoder::new(&settings.packet, settings.checksums);
     let (mut packets, mut bytes, mut messages) = (0, 0, 0);
     while let Pull::Packet(raw) = source.pull() {
         (packets, bytes) = (packets + 1, bytes + u64::from(raw.wire_len));
-        let Ok(Packet::Tcp(segment)) = decode(&raw, settings.checksums) else {
+        let Ok(Packet::Tcp(segment)) = decoder.decode(&raw).map(|decoded| decoded.packet) else {
             continue;
         };
         let (key, from_low) = steer::key(segment.src, segment.dst, Transport::Tcp);

@@ -12,7 +12,7 @@ use shadowtap::model::net::Transport;
 use shadowtap::model::packet::{LinkType, Packet, RawPacket};
 use shadowtap::model::stamp::Stamp;
 use shadowtap::packet::steer::{Steering, key};
-use shadowtap::packet::{Checksums, decode};
+use shadowtap::packet::{Checksums, Config, Decoder};
 use shadowtap::source::{Pull, merge, open_file};
 
 const PACKETS: u32 = 200_000;
@@ -71,7 +71,7 @@ fn segment(n: u32) -> Vec<u8> {
 }
 
 /// Pulls to the end; gives the number of packets.
-fn walk(paths: &[&str], work: impl Fn(&RawPacket<'_>) -> u64) -> u64 {
+fn walk(paths: &[&str], mut work: impl FnMut(&RawPacket<'_>) -> u64) -> u64 {
     let open = |(index, path): (usize, &&str)| open_file(path, index as u16).expect("a capture");
     let mut source = merge(paths.iter().enumerate().map(open).collect());
     let (mut packets, mut sum) = (0, 0_u64);
@@ -90,11 +90,15 @@ fn walk(paths: &[&str], work: impl Fn(&RawPacket<'_>) -> u64) -> u64 {
     packets
 }
 
-fn steer(packet: &RawPacket<'_>) -> u64 {
-    let (src, dst, transport, len) = match decode(packet, Checksums::Ignore) {
+fn decoder() -> Decoder {
+    Decoder::new(&Config::default(), Checksums::Ignore)
+}
+
+fn steer(decoder: &mut Decoder, packet: &RawPacket<'_>) -> u64 {
+    let (src, dst, transport, len) = match decoder.decode(packet).map(|decoded| decoded.packet) {
         Ok(Packet::Tcp(segment)) => (segment.src, segment.dst, Transport::Tcp, segment.payload.len()),
         Ok(Packet::Udp(datagram)) => (datagram.src, datagram.dst, Transport::Udp, datagram.payload.len()),
-        Ok(Packet::Other) | Err(_) => return 0,
+        Ok(Packet::Encrypted(_) | Packet::Fragment | Packet::Other) | Err(_) => return 0,
     };
     Steering::default()
         .hash(&key(src, dst, transport).0)
@@ -110,9 +114,10 @@ fn read(bencher: divan::Bencher<'_, '_>) {
 
 #[divan::bench]
 fn read_decode_steer(bencher: divan::Bencher<'_, '_>) {
-    bencher
-        .counter(ItemsCount::new(CAPTURE.packets))
-        .bench(|| walk(&[&CAPTURE.path], steer));
+    bencher.counter(ItemsCount::new(CAPTURE.packets)).bench(|| {
+        let mut decoder = decoder();
+        walk(&[&CAPTURE.path], |packet| steer(&mut decoder, packet))
+    });
 }
 
 /// The same file twice, so that every packet is held once.
@@ -124,18 +129,72 @@ fn merge_two(bencher: divan::Bencher<'_, '_>) {
         .bench(|| walk(&two, |packet| packet.data.len() as u64));
 }
 
-/// One packet in the cache: the decoder alone.
-#[divan::bench]
-fn decode_and_steer_cached(bencher: divan::Bencher<'_, '_>) {
+/// What a packet is wrapped in: headers in front of the frame, from the outer Ethernet header on.
+const WRAPPED: [&str; 6] = ["bare", "vlan", "mpls", "vxlan", "erspan", "vxlan_in_fragments"];
+
+/// The frame within IPv4 of this protocol.
+fn within(protocol: u8, header: &[u8], frame: &[u8]) -> Vec<u8> {
+    let len = (20 + header.len() + frame.len()) as u16;
+    let mut ip = vec![0x45, 0];
+    ip.extend(len.to_be_bytes());
+    ip.extend([0, 0, 0, 0, 64, protocol, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
+    [&[2; 12], &[8, 0][..], &ip, header, frame].concat()
+}
+
+fn wrapped(kind: &str) -> Vec<u8> {
     let frame = segment(7);
-    let wire_len = frame.len() as u32;
-    let packet = RawPacket {
+    match kind {
+        "bare" => frame,
+        "vlan" => [&frame[..12], &[0x81, 0, 0, 5], &frame[12..]].concat(),
+        "mpls" => [&frame[..12], &[0x88, 0x47, 0, 6, 0x41, 64], &frame[14..]].concat(),
+        "erspan" => {
+            let header = [0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 5, 0, 7, 0, 0, 0, 1];
+            within(47, &header, &frame)
+        }
+        _ => {
+            let [high, low] = ((16 + frame.len()) as u16).to_be_bytes();
+            let header = [0xc0, 0, 0x12, 0xb5, high, low, 0, 0, 8, 0, 0, 0, 0, 0, 31, 0];
+            within(17, &header, &frame)
+        }
+    }
+}
+
+fn packet(data: &[u8]) -> RawPacket<'_> {
+    RawPacket {
         at: Stamp::default(),
         link: LinkType::Ethernet,
-        data: &frame,
-        wire_len,
+        data,
+        wire_len: data.len() as u32,
+    }
+}
+
+/// One packet in the cache: the decoder alone. In fragments: both of them.
+#[divan::bench(args = WRAPPED)]
+fn decode_and_steer_cached(bencher: divan::Bencher<'_, '_>, kind: &str) {
+    let frame = wrapped(kind);
+    let mut decoder = decoder();
+    if kind != "vxlan_in_fragments" {
+        bencher.bench_local(|| steer(&mut decoder, divan::black_box(&packet(&frame))));
+        return;
+    }
+    let cut = 34 + (frame.len() - 34) / 16 * 8;
+    let piece = |data: &[u8], place: usize| {
+        let mut piece = [&frame[..34], data].concat();
+        piece[16..18].copy_from_slice(&((20 + data.len()) as u16).to_be_bytes());
+        piece[20..22].copy_from_slice(&(place as u16).to_be_bytes());
+        piece
     };
-    bencher.bench(|| steer(divan::black_box(&packet)));
+    let mut pieces = [piece(&frame[34..cut], 0x2000), piece(&frame[cut..], (cut - 34) / 8)];
+    let mut id = 0_u16;
+    bencher.bench_local(|| {
+        id = id.wrapping_add(1);
+        let mut sum = 0;
+        for piece in &mut pieces {
+            piece[18..20].copy_from_slice(&id.to_be_bytes());
+            sum += steer(&mut decoder, divan::black_box(&packet(piece)));
+        }
+        sum
+    });
 }
 
 fn main() {

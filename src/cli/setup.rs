@@ -78,6 +78,7 @@ fn in_force(rules: &Rules) -> Result<(Loaded, Ruleset), Vec<Defect>> {
 pub fn settings(loaded: &Loaded) -> Settings {
     let config = &loaded.config;
     Settings {
+        packet: config.packet.clone(),
         tls: config.tls.clone(),
         ..Settings::new(&config.engine, &config.flow, &config.reassembly, &config.inventory)
     }

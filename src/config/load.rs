@@ -207,7 +207,7 @@ mod tests {
             ),
             (
                 b"[x]",
-                "c.toml:1: unknown key `x`; known here: capture, engine, flow, inventory, live, policy, privacy, reassembly, signatures, store, tls",
+                "c.toml:1: unknown key `x`; known here: capture, engine, flow, inventory, live, packet, policy, privacy, reassembly, signatures, store, tls",
             ),
             (
                 b"[policy]\npath = 1",

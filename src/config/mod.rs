@@ -15,7 +15,7 @@ use crate::engine::{live, settings as engine};
 use crate::inventory::admission::InventoryConfig;
 use crate::store::sqlite::Retention;
 use crate::stream::{reassembly, secrets};
-use crate::{flow, policy, source};
+use crate::{flow, packet, policy, source};
 
 /// What a configuration file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -31,6 +31,8 @@ pub struct Config {
     pub inventory: InventoryConfig,
     /// Queues of live capture.
     pub live: live::Config,
+    /// Ports of tunnels and bounds of fragments.
+    pub packet: packet::Config,
     /// Home networks and approvals.
     pub policy: policy::Config,
     /// How values are kept apart without being kept.
@@ -86,6 +88,18 @@ pub struct Privacy {
 
 /// Comments of the keys, in the order in which keys that are not set are shown.
 const COMMENTS: &[(&str, &str, &str)] = &[
+    (
+        "packet",
+        "vxlan_ports",
+        "UDP destination ports whose datagrams are opened when they are the tunnel in every field; an empty list opens \
+         none.",
+    ),
+    ("packet", "teredo_ports", "UDP ports of either side."),
+    (
+        "packet",
+        "fragments_max_bytes",
+        "IP fragments that wait for the rest of their datagrams; the oldest datagram is dropped, and counted.",
+    ),
     (
         "policy",
         "path",
@@ -172,7 +186,7 @@ mod tests {
     #[test]
     fn every_comment_belongs_to_a_key() {
         for (section, key, _) in COMMENTS {
-            let error = toml::from_str::<Config>(&format!("[{section}]\n{key} = 1")).unwrap_err();
+            let error = toml::from_str::<Config>(&format!("[{section}]\n{key} = {{}}")).unwrap_err();
             assert!(
                 !error.message().starts_with("unknown field"),
                 "{section}.{key}: {error}"

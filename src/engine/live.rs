@@ -3,7 +3,8 @@
 //! Capture never waits for anybody. A batch that finds its shard's queue full is dropped and its packets are counted; an
 //! empty one comes back over a second channel. Whoever started it hears of counters and failures over a channel and keeps
 //! no lock. With one shard nothing is decoded here; with more, the headers are, to find the shard of a flow, so that the
-//! two halves of a flow on two taps meet. It knows no signals, no store and no report: those are the edge's.
+//! two halves of a flow on two taps meet; then fragments are put together here, for they show no flow, and those of one
+//! datagram must come over one tap. It knows no signals, no store and no report: those are the edge's.
 
 mod capture;
 mod worker;
@@ -82,6 +83,8 @@ enum News {
 struct Tapped {
     kernel_drops: u64,
     queue_drops: u64,
+    /// Of packets that go to no shard: those of no flow, and fragments.
+    counters: Counters,
     seen: Option<(Timestamp, Timestamp)>,
     /// It has given a packet, or a moment without one.
     worked: bool,
@@ -194,6 +197,7 @@ impl Live {
             capture.counters.add(counters);
         }
         for source in &self.sources {
+            capture.counters.add(&source.counters);
             capture.counters.lost.kernel_drops += source.kernel_drops;
             capture.counters.lost.queue_drops += source.queue_drops;
             capture.seen = join(capture.seen, source.seen);

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::flow;
 use crate::inventory::admission::InventoryConfig;
-use crate::packet::Checksums;
 use crate::packet::steer::Steering;
+use crate::packet::{self, Checksums};
 use crate::stream::layer::Env;
 use crate::stream::reassembly;
 use crate::stream::secrets::{self, Secrets};
@@ -48,6 +48,8 @@ pub struct Settings {
     pub secrets: Option<Arc<Secrets>>,
     /// Checksum policy.
     pub checksums: Checksums,
+    /// Ports of tunnels and bounds of fragments.
+    pub packet: packet::Config,
     /// Bounds of the flow tables.
     pub flow: flow::Config,
     /// Bounds of reassembly.
@@ -86,6 +88,7 @@ impl Settings {
             tls: secrets::Config::default(),
             secrets: None,
             checksums: engine.checksums,
+            packet: packet::Config::default(),
             flow: *flow,
             reassembly: *reassembly,
             inventory: *inventory,

@@ -11,7 +11,7 @@ use crate::model::counters::Counters;
 use crate::model::net::Transport;
 use crate::model::packet::{Packet, RawPacket};
 use crate::model::stamp::Timestamp;
-use crate::packet::{self, steer};
+use crate::packet::{Decoder, steer};
 use crate::source::KeyLog;
 use crate::stream::secrets::Secrets;
 
@@ -21,6 +21,7 @@ pub struct Shard {
     slices: Vec<Option<Slice>>,
     /// Of its own capture files, in their order, above those that all workers share.
     secrets: Arc<Secrets>,
+    decoder: Decoder,
     /// Counts what belongs to no flow: exactly one worker does.
     leads: bool,
     counters: Counters,
@@ -42,6 +43,7 @@ impl Shard {
             shared: Arc::clone(shared),
             slices,
             secrets,
+            decoder: Decoder::new(&shared.settings.packet, shared.settings.checksums),
             leads: index == 0,
             counters: Counters::default(),
             seen: None,
@@ -60,37 +62,39 @@ impl Shard {
             let (first, last) = self.seen.get_or_insert((raw.at.time, raw.at.time));
             (*first, *last) = ((*first).min(raw.at.time), (*last).max(raw.at.time));
         }
-        match packet::decode(raw, self.shared.settings.checksums) {
+        let Self {
+            shared,
+            slices,
+            decoder,
+            ..
+        } = self;
+        match decoder.decode(raw).map(|decoded| decoded.packet) {
             Ok(Packet::Tcp(segment)) => {
                 let (key, from_low) = steer::key(segment.src, segment.dst, Transport::Tcp);
-                if let Some(slice) = self.slice(&key) {
-                    slice.0.count(raw);
-                    slice.0.segment(key, from_low, &segment, slice.1);
+                if let Some(slice) = owned(slices, shared, &key) {
+                    slice.count(raw);
+                    slice.segment(key, from_low, &segment, shared);
                 }
             }
             Ok(Packet::Udp(datagram)) => {
                 let (key, from_low) = steer::key(datagram.src, datagram.dst, Transport::Udp);
-                if let Some(slice) = self.slice(&key) {
-                    slice.0.count(raw);
-                    slice.0.datagram(key, from_low, &datagram, slice.1);
+                if let Some(slice) = owned(slices, shared, &key) {
+                    slice.count(raw);
+                    slice.datagram(key, from_low, &datagram, shared);
                 }
             }
-            Ok(Packet::Other) => self.outside(raw, 0),
-            Err(_) => self.outside(raw, 1),
+            Ok(Packet::Encrypted(bytes)) => self.outside(raw, 0, bytes),
+            Ok(Packet::Fragment | Packet::Other) => self.outside(raw, 0, 0),
+            Err(_) => self.outside(raw, 1, 0),
         }
     }
 
-    fn slice(&mut self, key: &steer::FlowKey) -> Option<(&mut Slice, &Shared)> {
-        let number = usize::from(self.shared.settings.steering.slice(key));
-        let slice = self.slices.get_mut(number)?.as_mut()?;
-        Some((slice, &self.shared))
-    }
-
     /// A packet of no flow.
-    fn outside(&mut self, raw: &RawPacket<'_>, undecodable: u64) {
+    fn outside(&mut self, raw: &RawPacket<'_>, undecodable: u64, encrypted_bytes: u32) {
         if self.leads {
             self.counters.count(raw);
             self.counters.lost.undecodable_packets += undecodable;
+            self.counters.blind.encrypted_bytes += u64::from(encrypted_bytes);
         }
     }
 
@@ -103,6 +107,7 @@ impl Shard {
 
     /// Ends every flow.
     pub fn drain(&mut self) {
+        self.decoder.drain();
         for slice in self.slices.iter_mut().flatten() {
             slice.drain(&self.shared);
         }
@@ -116,7 +121,10 @@ impl Shard {
             evicted += slice.evicted();
         }
         self.counters.lost.evicted_flows = evicted;
+        // Every worker holds the same fragments; the leading one tells what was lost of them.
+        let lost = self.decoder.take_lost();
         if self.leads {
+            self.counters.lost.add(&lost);
             self.counters.blind.evicted_secrets = self.secrets.evicted();
         }
         self.counters
@@ -126,4 +134,10 @@ impl Shard {
     pub const fn seen(&self) -> Option<(Timestamp, Timestamp)> {
         self.seen
     }
+}
+
+/// The slice of a flow, when this worker owns it.
+fn owned<'a>(slices: &'a mut [Option<Slice>], shared: &Shared, key: &steer::FlowKey) -> Option<&'a mut Slice> {
+    let number = usize::from(shared.settings.steering.slice(key));
+    slices.get_mut(number)?.as_mut()
 }

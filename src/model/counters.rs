@@ -1,7 +1,7 @@
 //! What moved and what was lost: plain integers, one struct per shard, summed at the edge.
 
 use crate::model::flow::{FlowInfo, Why};
-use crate::model::packet::RawPacket;
+use crate::model::packet::{LinkType, RawPacket};
 
 /// Counters of one shard or source. The report's `capture`, the metrics and the exit code all read this struct.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,12 @@ pub struct Lost {
     pub truncated_packets: u64,
     /// Neither decoded nor known to be of no interest.
     pub undecodable_packets: u64,
+    /// Fragments whose datagram never became whole.
+    pub orphan_fragments: u64,
+    /// Fragments dropped because a bound was reached.
+    pub evicted_fragments: u64,
+    /// Fragments that contradict others of their datagram.
+    pub conflicting_fragments: u64,
     /// Stream bytes that were sent and not captured.
     pub gap_bytes: u64,
     /// Flows dropped because a bound was reached.
@@ -71,6 +77,9 @@ pub struct Blind {
 impl Counters {
     /// Counts one packet.
     pub fn count(&mut self, raw: &RawPacket<'_>) {
+        if raw.link == LinkType::Datagram {
+            return;
+        }
         self.packets += 1;
         self.bytes += u64::from(raw.wire_len);
         self.lost.truncated_packets += u64::from(raw.data.len() < raw.wire_len as usize);
@@ -121,6 +130,9 @@ impl Lost {
         self.queue_drops += other.queue_drops;
         self.truncated_packets += other.truncated_packets;
         self.undecodable_packets += other.undecodable_packets;
+        self.orphan_fragments += other.orphan_fragments;
+        self.evicted_fragments += other.evicted_fragments;
+        self.conflicting_fragments += other.conflicting_fragments;
         self.gap_bytes += other.gap_bytes;
         self.evicted_flows += other.evicted_flows;
         self.shed_events += other.shed_events;
@@ -132,6 +144,7 @@ impl Lost {
     pub const fn matters(&self) -> bool {
         self.kernel_drops > 0
             || self.queue_drops > 0
+            || self.evicted_fragments > 0
             || self.evicted_flows > 0
             || self.shed_events > 0
             || self.damaged_files > 0

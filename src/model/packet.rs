@@ -1,11 +1,15 @@
 //! Packets: as captured, and as seen at layer 4. All of them borrow the capture buffer.
 
+use std::net::IpAddr;
+
 use crate::model::net::Endpoint;
 use crate::model::stamp::Stamp;
 
 /// Link type of a capture interface (<https://www.tcpdump.org/linktypes.html>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LinkType {
+    /// No link type of a capture: an IP datagram put together from fragments, which were counted as they came.
+    Datagram,
     /// 1: Ethernet.
     Ethernet,
     /// 113: Linux cooked v1.
@@ -53,12 +57,29 @@ pub struct RawPacket<'a> {
 /// A packet after decoding: what the flow table works on.
 #[derive(Clone, Copy, Debug)]
 pub enum Packet<'a> {
+    /// IPsec (RFC 4303), with so many bytes of payload: nobody but its two ends can read it.
+    Encrypted(u32),
+    /// A fragment that waits for the rest of its datagram, or that has come before.
+    Fragment,
     /// Neither TCP nor UDP; counted and dropped.
     Other,
     /// A TCP segment.
     Tcp(Segment<'a>),
     /// A UDP datagram.
     Udp(Datagram<'a>),
+}
+
+/// What was around a packet: the layer nearest to it of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outer {
+    /// VLAN identifier (IEEE 802.1Q).
+    pub vlan: Option<u16>,
+    /// Name of the tunnel.
+    pub tunnel: Option<&'static str>,
+    /// What tells one tunnel, or tenant, from another: network identifier, session, key, label or endpoint identifier.
+    pub id: Option<u32>,
+    /// Sender and receiver of the tunnel, where it runs over IP.
+    pub ends: Option<(IpAddr, IpAddr)>,
 }
 
 /// TCP flags (RFC 9293, section 3.1): the low eight bits of the flags field.

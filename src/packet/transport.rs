@@ -24,6 +24,9 @@ pub(super) fn open<'a>(at: Stamp, ip: &Carried<'a>, policy: Checksums) -> Result
     match ip.protocol {
         IpNumber::TCP => open_tcp(at, ip, policy).map(Packet::Tcp),
         IpNumber::UDP => open_udp(at, ip, policy).map(Packet::Udp),
+        IpNumber::ENCAPSULATING_SECURITY_PAYLOAD => {
+            Ok(Packet::Encrypted(u32::try_from(ip.wire_len).unwrap_or(u32::MAX)))
+        }
         _ => Ok(Packet::Other),
     }
 }

@@ -281,6 +281,17 @@ fn blind(out: &mut String, view: &View, style: Style) {
             "packets that could not be decoded",
             undecodable,
         ),
+        (
+            lost.orphan_fragments,
+            "IP fragments without the rest of their datagrams",
+            none(),
+        ),
+        (lost.evicted_fragments, "IP fragments dropped at a memory bound", none()),
+        (
+            lost.conflicting_fragments,
+            "IP fragments that contradict others",
+            none(),
+        ),
         (lost.gap_bytes, "stream bytes sent but not captured", none()),
         (lost.evicted_flows, "flows dropped at a memory bound", none()),
         (lost.shed_events, "events dropped at a bound", none()),

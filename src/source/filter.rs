@@ -65,7 +65,7 @@ const fn number(link: LinkType) -> u32 {
         LinkType::LinuxSll2 => 276,
         LinkType::Loop => 108,
         LinkType::Null => 0,
-        LinkType::RawIp => DLT_RAW,
+        LinkType::Datagram | LinkType::RawIp => DLT_RAW,
         LinkType::Unsupported(number) => number,
     }
 }

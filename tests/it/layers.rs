@@ -44,6 +44,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         &[
             "model",
             "source",
+            "packet",
             "flow",
             "stream",
             "policy",

@@ -21,5 +21,7 @@ mod splits;
 mod talk;
 mod tls;
 mod truth;
+mod tunnels;
 mod websocket;
 mod workers;
+mod wrap;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use shadowtap::model::packet::Packet;
-use shadowtap::packet::{Checksums, decode};
+use shadowtap::packet::{Checksums, Config, Decoder};
 use shadowtap::source::{Pull, open_file};
 
 use crate::cli::Place;
@@ -16,10 +16,11 @@ use crate::run;
 fn texts(capture: &str) -> Vec<String> {
     let mut source = open_file(run::folder(capture).to_str().unwrap(), 0).unwrap();
     let mut streams: BTreeMap<_, Vec<u8>> = BTreeMap::new();
+    let mut decoder = Decoder::new(&Config::default(), Checksums::Ignore);
     loop {
         match source.pull() {
             Pull::Packet(raw) => {
-                if let Ok(Packet::Tcp(segment)) = decode(&raw, Checksums::Ignore) {
+                if let Ok(Packet::Tcp(segment)) = decoder.decode(&raw).map(|decoded| decoded.packet) {
                     streams
                         .entry((segment.src, segment.dst))
                         .or_default()

@@ -17,15 +17,6 @@ const LATER: &[(&str, &[&str], &str)] = &[
         &["transport"],
         "the label names one transport, both are in the capture",
     ),
-    ("encap_erspan2", MISSED_OPEN, TUNNEL),
-    ("encap_erspan3", MISSED_OPEN, TUNNEL),
-    ("encap_geneve", MISSED_OPEN, TUNNEL),
-    ("encap_gre", MISSED_OPEN, TUNNEL),
-    ("encap_gre_ip", MISSED_OPEN, TUNNEL),
-    ("encap_ipip", MISSED_OPEN, TUNNEL),
-    ("encap_mpls", MISSED_OPEN, TUNNEL),
-    ("encap_vxlan", MISSED_OPEN, TUNNEL),
-    ("encap_vxlan_fragmented", MISSED_OPEN, TUNNEL),
     ("h2c_prior_knowledge", MISSED, "HTTP/2 is not read"),
     ("pcapng_dsb", MISSED, KEYS),
     ("poison_tools", &["finding:tool-poisoning"], POISON),
@@ -47,14 +38,11 @@ const LATER: &[(&str, &[&str], &str)] = &[
         &["finding:token-passthrough"],
         "the two legs are not compared",
     ),
-    ("vxlan_device", MISSED, TUNNEL),
 ];
 
 const MISSED: &[&str] = &["client", "server"];
-const MISSED_OPEN: &[&str] = &["client", "finding:unauthenticated-server", "server"];
 const KEYS: &str = "TLS is not decrypted";
 const POISON: &str = "poisoning is not looked for";
-const TUNNEL: &str = "tunnels are not peeled, fragments not joined";
 
 #[test]
 fn reports_are_true() {

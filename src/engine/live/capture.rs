@@ -11,9 +11,9 @@ use crate::engine::Shared;
 use crate::engine::batch::Batch;
 use crate::engine::live::{Config, Message, News, Tapped, join};
 use crate::model::net::Transport;
-use crate::model::packet::{Packet, RawPacket};
+use crate::model::packet::{LinkType, Packet, RawPacket};
 use crate::model::stamp::Timestamp;
-use crate::packet::{self, steer};
+use crate::packet::{Decoder, steer};
 use crate::source::{Pull, Source};
 
 /// Between two ticks, in nanoseconds.
@@ -69,6 +69,7 @@ impl Tap {
                 index: u16::try_from(index).unwrap_or(u16::MAX),
                 lanes,
                 returned,
+                decoder: Decoder::new(&shared.settings.packet, shared.settings.checksums),
                 shared: Arc::clone(shared),
                 max_bytes: config.batch_max_bytes,
                 flush_nanos: config.flush_ms.saturating_mul(1_000_000),
@@ -126,6 +127,7 @@ impl Tap {
             }
         }
         self.feed.finish();
+        self.feed.decoder.drain();
         self.feed.state.ended = true;
         self.publish();
     }
@@ -138,6 +140,7 @@ impl Tap {
 
     fn publish(&mut self) {
         self.feed.state.kernel_drops = self.source.kernel_drops();
+        self.feed.state.counters.lost.add(&self.feed.decoder.take_lost());
         let (index, state) = (self.index, self.feed.state);
         // Nobody listens any more when the grace of stopping was over.
         let _ = self.tell.send(News::Source { index, state });
@@ -149,6 +152,8 @@ struct Feed {
     index: u16,
     lanes: Vec<Lane>,
     returned: Receiver<Batch>,
+    /// Only with more than one shard.
+    decoder: Decoder,
     shared: Arc<Shared>,
     max_bytes: usize,
     flush_nanos: u64,
@@ -162,7 +167,50 @@ impl Feed {
     fn packet(&mut self, raw: &RawPacket<'_>) {
         self.state.worked = true;
         self.state.seen = join(self.state.seen, Some((raw.at.time, raw.at.time)));
-        let number = if self.lanes.len() > 1 { self.lane_of(raw) } else { 0 };
+        if self.lanes.len() > 1 {
+            self.steer(raw);
+        } else {
+            self.push(0, raw);
+        }
+    }
+
+    /// To the shard that owns a packet's slice; what belongs to no flow is counted here.
+    fn steer(&mut self, raw: &RawPacket<'_>) {
+        let decoded = self.decoder.decode(raw);
+        let counters = &mut self.state.counters;
+        let (key, reassembled) = match decoded.map(|decoded| (decoded.packet, decoded.reassembled)) {
+            Ok((Packet::Tcp(segment), whole)) => (steer::key(segment.src, segment.dst, Transport::Tcp).0, whole),
+            Ok((Packet::Udp(datagram), whole)) => (steer::key(datagram.src, datagram.dst, Transport::Udp).0, whole),
+            Ok((Packet::Encrypted(bytes), _)) => {
+                counters.count(raw);
+                counters.blind.encrypted_bytes += u64::from(bytes);
+                return;
+            }
+            Ok((Packet::Fragment | Packet::Other, _)) => return counters.count(raw),
+            Err(_) => {
+                counters.count(raw);
+                counters.lost.undecodable_packets += 1;
+                return;
+            }
+        };
+        let number = usize::from(self.shared.settings.steering.slice(&key)) % self.lanes.len();
+        if !reassembled {
+            return self.push(number, raw);
+        }
+        counters.count(raw);
+        let whole = self.decoder.take_whole();
+        self.push(
+            number,
+            &RawPacket {
+                at: raw.at,
+                link: LinkType::Datagram,
+                data: &whole,
+                wire_len: u32::try_from(whole.len()).unwrap_or(u32::MAX),
+            },
+        );
+    }
+
+    fn push(&mut self, number: usize, raw: &RawPacket<'_>) {
         let Some(lane) = self.lanes.get(number) else { return };
         if self.is_old(lane, raw.at.time) || !lane.filling.fits(raw.data.len(), self.max_bytes) {
             self.send(number);
@@ -170,17 +218,6 @@ impl Feed {
         if let Some(lane) = self.lanes.get_mut(number) {
             lane.filling.push(raw);
         }
-    }
-
-    /// The shard that owns a packet's slice; what belongs to no flow goes to the first.
-    fn lane_of(&self, raw: &RawPacket<'_>) -> usize {
-        let settings = &self.shared.settings;
-        let key = match packet::decode(raw, settings.checksums) {
-            Ok(Packet::Tcp(segment)) => steer::key(segment.src, segment.dst, Transport::Tcp).0,
-            Ok(Packet::Udp(datagram)) => steer::key(datagram.src, datagram.dst, Transport::Udp).0,
-            Ok(Packet::Other) | Err(_) => return 0,
-        };
-        usize::from(settings.steering.slice(&key)) % self.lanes.len()
     }
 
     fn flush(&mut self) {

@@ -174,6 +174,43 @@ fn every_packet_arrives_whatever_the_number_of_workers() {
     }
 }
 
+/// Both fragments of a datagram of [`datagram`], the last one first; the identification is the port.
+fn in_two(port: u16) -> [Vec<u8>; 2] {
+    let whole = datagram(port);
+    let (header, payload) = whole.split_at(20);
+    [(24, 0_u16), (0, 0x2000)].map(|(from, more)| {
+        let data = if more == 0 { &payload[from..] } else { &payload[..24] };
+        let mut packet = header.to_vec();
+        packet[2..4].copy_from_slice(&(20 + data.len() as u16).to_be_bytes());
+        packet[4..6].copy_from_slice(&port.to_be_bytes());
+        packet[6..8].copy_from_slice(&(more | (from as u16 / 8)).to_be_bytes());
+        packet.extend(data);
+        packet
+    })
+}
+
+/// Fragments have no ports: they are put together before they are steered, and counted once.
+#[test]
+fn fragments_meet_whatever_the_number_of_workers() {
+    for workers in [1, 3] {
+        let whole = (0..300_u16).flat_map(|nth| in_two(1_000 + nth));
+        // The rest of the last one never comes.
+        let steps = whole.chain(in_two(9).into_iter().take(1)).map(Step::Packet).collect();
+        let config = Config {
+            queue_max_batches: 10_000,
+            ..Config::default()
+        };
+        let mut live = start(vec![script(0, steps)], workers, &config);
+        until(&mut live, |live| live.capture().counters.packets == 601);
+        assert_eq!(live.stop(), Vec::<String>::new());
+        let counters = live.capture().counters;
+        let bytes = 300 * (datagram(1).len() as u64 + 20) + in_two(9)[0].len() as u64;
+        assert_eq!((counters.packets, counters.bytes, counters.flows), (601, bytes, 300));
+        assert_eq!(counters.lost.orphan_fragments, 1, "{workers}");
+        assert_eq!(counters.lost.undecodable_packets, 0, "{workers}");
+    }
+}
+
 #[test]
 fn a_quiet_wire_hands_over_what_it_has() {
     let steps = vec![Step::Packet(datagram(1)), Step::Idle(2)];

@@ -93,7 +93,11 @@ fuzz_target!(|data: &[u8]| {
         let transaction = http.then(|| transaction(&mut decisions, number));
         let dir = decisions.direction();
         let shape = decisions.byte() & 7;
-        let text = if number == 3 { decisions.rest() } else { decisions.piece() };
+        let text = if number == 3 {
+            decisions.rest()
+        } else {
+            decisions.piece()
+        };
         let body = match shape {
             0 => Body::Absent,
             1 => Body::Cut { head: text, missing: 9 },
@@ -106,7 +110,9 @@ fuzz_target!(|data: &[u8]| {
             transaction: transaction.as_ref(),
             body,
         };
-        reader.read(&message, &flow, &mut |observation| PANEL.inspect(&observation, &mut findings));
+        reader.read(&message, &flow, &mut |observation| {
+            PANEL.inspect(&observation, &mut findings)
+        });
         if let Ok(text) = std::str::from_utf8(text) {
             std::hint::black_box(redact::replace_hits(text, &RULES.signatures));
         }

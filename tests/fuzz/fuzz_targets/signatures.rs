@@ -9,7 +9,9 @@ fuzz_target!(|data: &[u8]| {
     if std::str::from_utf8(data).is_err() {
         return;
     }
-    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
+    let folder = tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .expect("a folder");
     std::fs::write(folder.path().join("fuzzed.toml"), data).expect("room for a temporary file");
     if let Err(defects) = Signatures::load(&[folder.path().to_owned()]) {
         assert!(!defects.is_empty(), "a refusal has a reason");
