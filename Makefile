@@ -36,7 +36,7 @@ bench: deps ## Measure every stage and the whole pipeline (SHADOWTAP_BENCH_CAPTU
 
 fuzz: fuzz-build ## Fuzz every parser for FUZZ_SECONDS each (default 60)
 	@for target in $$($(FUZZ) list --fuzz-dir tests/fuzz); do \
-	  case $$target in capture | shard) seeds=pcaps ;; *) seeds= ;; esac; \
+	  case $$target in capture | shard) seeds=pcaps ;; quic) seeds=tests/fuzz/seeds/quic ;; *) seeds= ;; esac; \
 	  echo "== $$target, $(FUZZ_SECONDS) s"; \
 	  mkdir -p tests/fuzz/corpus/$$target; \
 	  $(FUZZ) run $(FUZZ_DIRS) $(FUZZ_FLAGS) $$target \

@@ -173,6 +173,15 @@ impl Conversation {
         );
         if tcp {
             self.reassembly.finish(at, budget, &mut |chunk| pipe.push(chunk));
+        } else {
+            for dir in [Direction::ToServer, Direction::ToClient] {
+                pipe.push(Chunk {
+                    at,
+                    dir,
+                    lane: 0,
+                    data: Data::End,
+                });
+            }
         }
         let (outcome, seen) = pipe.end();
         self.note(outcome, seen).step

@@ -13,6 +13,7 @@ pub mod dns;
 pub mod framed;
 pub mod http;
 pub mod lines;
+pub mod quic;
 mod rpc;
 pub mod tls;
 
@@ -24,6 +25,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     tls::dtls::PROTOCOL,
     http::HTTP_1,
     dns::PROTOCOL,
+    quic::PROTOCOL,
     dns::tcp::PROTOCOL,
     lines::PROTOCOL,
     framed::PROTOCOL,

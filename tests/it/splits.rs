@@ -78,6 +78,7 @@ pub(crate) fn samples(row: &Protocol) -> Vec<Sample> {
                 )
             },
         ],
+        "quic" => crate::quic::samples(),
         other => panic!("{other} has no sample here"),
     }
 }

@@ -1,0 +1,167 @@
+//! One attempt to open a connection: the keys of its Initial packets, and the hellos of both ends put together.
+
+use super::frame::{Frame, Frames};
+use super::order::Order;
+use super::packet::Long;
+use super::protect::Keys;
+use super::version::{Kind, Version};
+use crate::model::net::Direction;
+use crate::model::stamp::Stamp;
+use crate::proto::tls::hello::{CLIENT_HELLO, SERVER_HELLO};
+
+/// Length of the header of a handshake message: type and length.
+const MESSAGE_HEADER_BYTES: usize = 4;
+
+/// One attempt.
+pub(super) struct FirstFlight {
+    /// Connection id that the client chose for the server: the keys come from it.
+    origin: Vec<u8>,
+    version: Version,
+    client: End,
+    server: End,
+}
+
+/// What one end sends.
+struct End {
+    keys: Keys,
+    /// Highest packet number so far.
+    largest: Option<u64>,
+    /// First packet that opened.
+    at: Stamp,
+    order: Order,
+    /// Handshake messages, in order and without a hole.
+    messages: Vec<u8>,
+    /// There was no room for all.
+    spilled: bool,
+}
+
+/// A handshake message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Message<'a> {
+    /// First packet of its end.
+    pub(super) at: Stamp,
+    /// What follows its header.
+    pub(super) body: &'a [u8],
+    /// Whether `body` is all of it.
+    pub(super) whole: bool,
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Push {
+    /// It belongs to another attempt, or to none.
+    Foreign,
+    /// It was read.
+    Read,
+}
+
+/// Whether a packet is the Initial of a client that opens a connection: its own connection id gives its keys.
+pub(super) fn opens(long: &Long<'_>) -> bool {
+    let keys = || Keys::initial(long.version, long.ids.destination, Direction::ToServer);
+    let open = |keys: Keys| keys.open(long.whole, long.number_at, None, &mut Vec::new()).is_some();
+    long.kind == Kind::Initial && !long.cut && keys().is_some_and(open)
+}
+
+impl FirstFlight {
+    /// The attempt that this Initial of a client begins, if it does.
+    pub(super) fn new(long: &Long<'_>) -> Option<Self> {
+        Some(Self {
+            origin: long.ids.destination.to_vec(),
+            version: long.version,
+            client: End::new(Keys::initial(long.version, long.ids.destination, Direction::ToServer)?),
+            server: End::new(Keys::initial(long.version, long.ids.destination, Direction::ToClient)?),
+        })
+    }
+
+    /// Takes an Initial that travels in `dir`. `max_bytes` bounds what is held of each end, `buffer` is scratch.
+    pub(super) fn push(
+        &mut self,
+        dir: Direction,
+        long: &Long<'_>,
+        at: Stamp,
+        max_bytes: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Push {
+        if long.version != self.version && self.turn(long.version).is_none() {
+            return Push::Foreign;
+        }
+        let end = match dir {
+            Direction::ToServer => &mut self.client,
+            Direction::ToClient => &mut self.server,
+        };
+        let Some(opened) = end.keys.open(long.whole, long.number_at, end.largest, buffer) else {
+            return Push::Foreign;
+        };
+        if end.largest.is_none() {
+            end.at = at;
+        }
+        end.largest = end.largest.max(Some(opened.number));
+        for Frame::Crypto { offset, data } in Frames::new(opened.payload) {
+            end.take(offset, data, max_bytes);
+        }
+        Push::Read
+    }
+
+    /// Both ends may agree on another version on the way (RFC 9368): the keys change, their origin does not.
+    fn turn(&mut self, version: Version) -> Option<()> {
+        self.client.keys = Keys::initial(version, &self.origin, Direction::ToServer)?;
+        self.server.keys = Keys::initial(version, &self.origin, Direction::ToClient)?;
+        self.version = version;
+        Some(())
+    }
+
+    /// The ClientHello, as far as it has come.
+    pub(super) fn client_hello(&self) -> Option<Message<'_>> {
+        self.client.message(CLIENT_HELLO)
+    }
+
+    /// The ServerHello, as far as it has come.
+    pub(super) fn server_hello(&self) -> Option<Message<'_>> {
+        self.server.message(SERVER_HELLO)
+    }
+
+    /// The client sends what is no ClientHello, or more than there is room for.
+    pub(super) fn is_hopeless(&self) -> bool {
+        let other = self.client.messages.first().is_some_and(|kind| *kind != CLIENT_HELLO);
+        other || self.client.spilled
+    }
+}
+
+impl End {
+    fn new(keys: Keys) -> Self {
+        Self {
+            keys,
+            largest: None,
+            at: Stamp::default(),
+            order: Order::default(),
+            messages: Vec::new(),
+            spilled: false,
+        }
+    }
+
+    fn take(&mut self, offset: u64, data: &[u8], max_bytes: usize) {
+        let Self {
+            order,
+            messages,
+            spilled,
+            ..
+        } = self;
+        let fits = order.push(offset, data, max_bytes, &mut |bytes| {
+            let room = max_bytes.saturating_sub(messages.len());
+            *spilled |= bytes.len() > room;
+            messages.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        });
+        self.spilled |= !fits;
+    }
+
+    /// The first message, if it is of this kind.
+    fn message(&self, kind: u8) -> Option<Message<'_>> {
+        let ([first, length @ ..], rest) = self.messages.split_first_chunk::<MESSAGE_HEADER_BYTES>()?;
+        let length = length.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
+        (*first == kind).then(|| Message {
+            at: self.at,
+            body: rest.get(..length).unwrap_or(rest),
+            whole: rest.len() >= length,
+        })
+    }
+}

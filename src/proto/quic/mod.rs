@@ -1,0 +1,251 @@
+//! QUIC (RFC 9000, RFC 9001, RFC 9369): the ClientHello out of Initial packets, and the fact that a flow is encrypted.
+//!
+//! The keys of Initial packets come from what everybody can see, so that the hello is read like that of TLS over TCP,
+//! however many packets and datagrams it takes, in whatever order they come. Once it was told and the server has
+//! answered nothing more can be learned, and the flow is bypassed: the bulk of a connection costs one lookup a packet.
+//! A version that cannot be read is waited through, because the client comes back with another one.
+//!
+//! A flow is QUIC when a packet opens with the keys that its connection id gives, or when its headers fit together to
+//! the last byte and name a known version. What is joined midway has neither: see `midway.rs` for what is said then.
+//!
+//! Does not read 0-RTT, and does not see a second connection between the same ports once the first was bypassed.
+
+mod bytes;
+mod first_flight;
+mod frame;
+mod midway;
+mod order;
+mod packet;
+mod protect;
+#[cfg(test)]
+mod vectors;
+mod version;
+
+use crate::model::chunk::{Chunk, Data};
+use crate::model::flow::Why;
+use crate::model::net::{Direction, Transport};
+use crate::model::observation::Fact;
+use crate::model::stamp::Stamp;
+use crate::proto::quic::first_flight::{FirstFlight, Message, Push};
+use crate::proto::quic::midway::Midway;
+use crate::proto::quic::packet::{Long, Packet};
+use crate::proto::quic::version::{Kind, Version};
+use crate::proto::tls::hello::{ClientHello, ServerHello};
+use crate::proto::tls::ja4::Carrier;
+use crate::stream::layer::{Env, Layer, Prefix, Probe, Protocol, Step, Up};
+
+/// The row of `proto::PROTOCOLS`.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "quic",
+    transport: Transport::Udp,
+    probe,
+    open,
+};
+
+/// Packets of one datagram that are looked at. Honest ones hold one of each kind.
+const PACKETS_MAX: usize = 8;
+/// Datagrams that are waited through for a hello. Generous: what the network loses is sent again.
+const SILENT_MAX: u32 = 32;
+/// Datagrams that are waited through for proof that it is QUIC at all.
+const DOUBTFUL_MAX: u32 = 256;
+/// Datagrams that are waited through for an answer to a hello: in a one-sided capture nobody answers.
+const UNANSWERED_MAX: u32 = 8;
+/// Attempts to open a connection that are followed until the server answers. A Retry and another version make new ones.
+const ATTEMPTS_MAX: u32 = 6;
+/// Least length of the datagram of a client's first packet, of any version (RFC 9000, section 14.1).
+const FIRST_MIN_BYTES: usize = 1_200;
+const HTTPS: u16 = 443;
+
+fn probe(prefix: &Prefix<'_>) -> Probe {
+    let [to_server, to_client] = prefix.bytes;
+    if to_server.is_empty() && to_client.is_empty() {
+        return Probe::More;
+    }
+    let sides = [(to_server, Direction::ToServer), (to_client, Direction::ToClient)];
+    let mut answers = sides
+        .iter()
+        .filter_map(|(datagram, dir)| recognise(datagram, *dir, prefix.ports));
+    answers.next().map_or(Probe::No, |server| Probe::Yes { server })
+}
+
+/// Whether a datagram is QUIC, or worth a look, and where the server's bytes travel if it tells.
+fn recognise(datagram: &[u8], dir: Direction, ports: [u16; 2]) -> Option<Option<Direction>> {
+    match packet::next(datagram)? {
+        (Packet::Long(long), _) if first_flight::opens(&long) => Some(Some(dir.flip())),
+        (Packet::Long(long), rest) if fits(&long, rest) => Some((long.kind == Kind::ZeroRtt).then(|| dir.flip())),
+        (Packet::Long(_), _) => None,
+        (Packet::Negotiation(versions), _) => names_known(versions).then_some(Some(dir)),
+        (Packet::Foreign(_), _) => (datagram.len() >= FIRST_MIN_BYTES).then_some(None),
+        (Packet::Retry(_), _) => Some(None),
+        (Packet::Short(_), _) => ports.contains(&HTTPS).then_some(None),
+    }
+}
+
+/// Whether the header of a packet fits with itself and with what follows it in its datagram.
+fn fits(long: &Long<'_>, rest: &[u8]) -> bool {
+    let padding = || rest.iter().all(|byte| *byte == 0);
+    long.fixed && (packet::next(rest).is_some() || padding())
+}
+
+fn names_known(versions: &[u8]) -> bool {
+    let (numbers, _) = versions.as_chunks::<4>();
+    let known = |number: &[u8; 4]| Version::parse(u32::from_be_bytes(*number)).is_some();
+    numbers.iter().any(known)
+}
+
+fn open(env: &Env) -> Box<dyn Layer> {
+    Box::new(Quic {
+        max_bytes: env.head_max_bytes,
+        datagrams: 0,
+        attempts: 0,
+        sure: false,
+        answered: false,
+        asked: None,
+        flight: None,
+        midway: Midway::default(),
+        opened: Vec::new(),
+    })
+}
+
+/// Reads one flow until both ends have said what they say in clear.
+struct Quic {
+    /// Longest ClientHello.
+    max_bytes: usize,
+    datagrams: u32,
+    attempts: u32,
+    /// It is QUIC beyond doubt.
+    sure: bool,
+    /// The server's hello was told.
+    answered: bool,
+    asked: Option<Asked>,
+    /// The connection that the client tries to open.
+    flight: Option<Box<FirstFlight>>,
+    midway: Midway,
+    /// Scratch.
+    opened: Vec<u8>,
+}
+
+/// The hello that was told last.
+struct Asked {
+    /// The same in every attempt of one connection.
+    random: [u8; 32],
+    /// Value of `Quic::datagrams` then.
+    datagram: u32,
+}
+
+impl Layer for Quic {
+    fn push(&mut self, chunk: Chunk<'_>, up: &mut Up<'_>) -> Step {
+        let Data::Bytes(datagram) = chunk.data else {
+            return self.give_up(up);
+        };
+        self.datagrams = self.datagrams.saturating_add(1);
+        let mut rest = datagram;
+        for _ in 0..PACKETS_MAX {
+            let Some((packet, behind)) = packet::next(rest) else {
+                break;
+            };
+            match packet {
+                Packet::Foreign(ids) | Packet::Retry(ids) => self.sure |= self.midway.long(chunk.dir, &ids),
+                Packet::Long(long) => self.long(&long, behind, &chunk, up),
+                Packet::Negotiation(versions) => self.sure |= names_known(versions),
+                Packet::Short(bytes) => {
+                    if !self.sure && self.midway.short(chunk.dir, bytes) {
+                        return Step::Bypass(Why::Opaque);
+                    }
+                }
+            }
+            rest = behind;
+        }
+        self.step(up)
+    }
+}
+
+impl Quic {
+    /// What follows from a datagram.
+    fn step(&mut self, up: &mut Up<'_>) -> Step {
+        let waited = |since: u32| self.datagrams.saturating_sub(since);
+        let hopeless = self.flight.as_ref().is_some_and(|flight| flight.is_hopeless());
+        let patience = if self.sure { SILENT_MAX } else { DOUBTFUL_MAX };
+        match &self.asked {
+            Some(asked) if self.answered || waited(asked.datagram) >= UNANSWERED_MAX => Step::Bypass(Why::Opaque),
+            None if hopeless || waited(0) >= patience => self.give_up(up),
+            Some(_) | None => Step::Continue,
+        }
+    }
+
+    /// Nothing more will come of it. A name often stands in what has come of a hello.
+    fn give_up(&mut self, up: &mut Up<'_>) -> Step {
+        let begun = self.flight.as_ref().and_then(|flight| flight.client_hello());
+        if let (None, Some(message)) = (&self.asked, begun) {
+            let hello = ClientHello::parse(message.body).filter(|hello| hello.sni.is_some());
+            if let Some(hello) = hello {
+                up.fact(message.at, Fact::Tls(hello.fact(Carrier::Quic)));
+            }
+        }
+        Step::Bypass(if self.sure { Why::Opaque } else { Why::Unknown })
+    }
+
+    fn long(&mut self, long: &Long<'_>, rest: &[u8], chunk: &Chunk<'_>, up: &mut Up<'_>) {
+        self.sure |= self.midway.long(chunk.dir, &long.ids) || fits(long, rest);
+        match (long.kind, chunk.dir) {
+            (Kind::Initial, Direction::ToServer) => self.ask(long, chunk.at, up),
+            (Kind::Initial, Direction::ToClient) => self.answer(long, chunk.at, up),
+            (Kind::Handshake | Kind::Retry | Kind::ZeroRtt, _) => {}
+        }
+    }
+
+    /// An Initial of the client: of the attempt that is followed, or of another one.
+    fn ask(&mut self, long: &Long<'_>, at: Stamp, up: &mut Up<'_>) {
+        let Self {
+            max_bytes,
+            opened,
+            flight,
+            ..
+        } = self;
+        let mut read =
+            |flight: &mut FirstFlight| flight.push(Direction::ToServer, long, at, *max_bytes, opened) == Push::Read;
+        if !flight.as_mut().is_some_and(|flight| read(flight)) {
+            let fresh = (self.attempts < ATTEMPTS_MAX).then(|| FirstFlight::new(long)).flatten();
+            // What its own connection id does not open belongs to an attempt whose first packet was not captured.
+            let Some(mut fresh) = fresh.map(Box::new) else { return };
+            if !read(&mut fresh) {
+                return;
+            }
+            *flight = Some(fresh);
+            self.attempts = self.attempts.saturating_add(1);
+        }
+        self.sure = true;
+        let Some(message) = flight.as_ref().and_then(|flight| flight.client_hello()) else {
+            return;
+        };
+        let Some(hello) = Some(message)
+            .filter(|it| it.whole)
+            .and_then(|it| ClientHello::parse(it.body))
+        else {
+            return;
+        };
+        let told = self.asked.as_ref().is_some_and(|asked| asked.random == hello.random);
+        if !told {
+            up.fact(message.at, Fact::Tls(hello.fact(Carrier::Quic)));
+            self.asked = Some(Asked {
+                random: hello.random,
+                datagram: self.datagrams,
+            });
+        }
+    }
+
+    /// An Initial of the server.
+    fn answer(&mut self, long: &Long<'_>, at: Stamp, up: &mut Up<'_>) {
+        let Some(flight) = &mut self.flight else { return };
+        flight.push(Direction::ToClient, long, at, self.max_bytes, &mut self.opened);
+        let hello = flight
+            .server_hello()
+            .filter(|message| message.whole && !self.answered && self.asked.is_some());
+        if let Some(Message { at, body, .. }) = hello
+            && let Some(hello) = ServerHello::parse(body).filter(|hello| !hello.retry)
+        {
+            up.fact(at, Fact::TlsAnswer(hello.fact()));
+            self.answered = true;
+        }
+    }
+}
