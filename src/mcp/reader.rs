@@ -177,7 +177,7 @@ impl Reader {
             site: Site {
                 endpoint: flow.tuple.server,
                 hostname: request.and(names.hostname.as_deref()).or(names.below.as_deref()),
-                path: request.map(|_| names.template.as_str()),
+                path: request.map(|_| names.template.as_str()).filter(|path| !path.is_empty()),
             },
             number,
             transport: self.transport(message),

@@ -24,6 +24,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     tls::PROTOCOL,
     tls::dtls::PROTOCOL,
     http::HTTP_1,
+    http::HTTP_2,
     dns::PROTOCOL,
     quic::PROTOCOL,
     dns::tcp::PROTOCOL,

@@ -8,6 +8,7 @@ mod conversations;
 mod dns;
 mod gaps;
 mod golden;
+mod h2;
 mod http;
 mod joins;
 mod layers;

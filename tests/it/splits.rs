@@ -12,7 +12,7 @@ use shadowtap::stream::layer::{Output, Protocol, Step};
 
 use crate::http::{self, FORMS, Form, LAST_CHUNK, event, events, events_head, get_events, json, post};
 use crate::talk::Random;
-use crate::{dns, raw, websocket};
+use crate::{dns, h2, raw, websocket};
 
 use Direction::{ToClient, ToServer};
 
@@ -49,6 +49,7 @@ pub(crate) fn samples(row: &Protocol) -> Vec<Sample> {
     match row.name {
         "tls" | "dtls" => crate::tls::samples(row),
         "HTTP/1" => http_samples().into_iter().chain(websocket::upgrades()).collect(),
+        "HTTP/2" => h2::samples(),
         "JSON frames" => raw::frames(),
         "JSON lines" => raw::lines(),
         "WebSocket" => websocket::midway(),

@@ -17,7 +17,6 @@ const LATER: &[(&str, &[&str], &str)] = &[
         &["transport"],
         "the label names one transport, both are in the capture",
     ),
-    ("h2c_prior_knowledge", MISSED, "HTTP/2 is not read"),
     ("pcapng_dsb", MISSED, KEYS),
     ("poison_tools", &["finding:tool-poisoning"], POISON),
     ("rugpull_in_session", &["finding:tool-poisoning"], POISON),

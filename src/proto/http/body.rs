@@ -149,6 +149,16 @@ impl Reader {
         matches!(self.state, State::Said | State::Skip)
     }
 
+    /// Bytes of the body that are kept, and what decoding it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let events = match self.state {
+            State::Events => self.sse.as_ref().map_or(0, |sse| sse.held_bytes()),
+            _ => 0,
+        };
+        let inflate = self.inflate.as_ref().map_or(0, Inflate::held_bytes);
+        self.buffer.len().saturating_add(events).saturating_add(inflate)
+    }
+
     /// Whether the body turned out to be JSON-RPC.
     pub(super) fn is_rpc(&self) -> bool {
         self.rpc

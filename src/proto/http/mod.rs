@@ -7,6 +7,8 @@ mod body;
 mod content;
 mod event_stream;
 mod h1;
+mod h2;
+mod huffman;
 mod inflate;
 mod sse;
 mod websocket;
@@ -14,9 +16,13 @@ mod websocket;
 pub(super) use content::{JSONRPC, Peek, peek};
 pub use event_stream::PROTOCOL as EVENT_STREAM;
 pub use h1::PROTOCOL as HTTP_1;
+pub use h2::PROTOCOL as HTTP_2;
 pub use websocket::PROTOCOL as WEBSOCKET;
 
-use crate::stream::layer::Env;
+use self::body::Said;
+use crate::model::message::{Carrier, Message, Transaction};
+use crate::model::net::Direction;
+use crate::stream::layer::{Env, Up};
 
 /// The limits of [`Env`] that HTTP looks at, copied when a layer opens.
 #[derive(Clone, Copy, Debug)]
@@ -34,4 +40,21 @@ impl Limits {
             inflate_max_bytes: env.inflate_max_bytes,
         }
     }
+}
+
+/// Tells what a body gave, with the heads around it.
+fn tell(said: Said<'_>, dir: Direction, transaction: Option<&Transaction>, up: &mut Up<'_>) {
+    let carrier = said.event.map_or(Carrier::HttpBody, |name| Carrier::SseEvent { name });
+    tell_as(carrier, said, dir, transaction, up);
+}
+
+/// Tells what something else than a body gave.
+fn tell_as(carrier: Carrier<'_>, said: Said<'_>, dir: Direction, transaction: Option<&Transaction>, up: &mut Up<'_>) {
+    up.message(Message {
+        at: said.at,
+        dir,
+        carrier,
+        transaction,
+        body: said.body,
+    });
 }

@@ -87,6 +87,11 @@ impl Sse {
         self.line == Line::Start && self.event_at.is_none() && !self.lost
     }
 
+    /// Bytes of the event at hand that are kept.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.data.len().saturating_add(self.field.len())
+    }
+
     /// Reads on.
     pub(super) fn push<'b>(&mut self, at: Stamp, bytes: &'b [u8], say: &mut Say<'_>) {
         let mut rest = self.without_bom(bytes);

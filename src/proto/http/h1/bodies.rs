@@ -9,9 +9,10 @@ use super::probe::{Looks, status_line};
 use super::transactions::{Exchange, Slot};
 use super::{Http1, State, Stop};
 use crate::model::chunk::Chunk;
-use crate::model::message::{Body, Carrier, Message};
+use crate::model::message::{Body, Carrier};
 use crate::model::net::Direction;
 use crate::model::stamp::Stamp;
+use crate::proto::http;
 use crate::proto::http::body::{Plan, Said};
 use crate::proto::http::content::Kind;
 use crate::stream::layer::Up;
@@ -132,6 +133,7 @@ impl Http1 {
         side.state = State::Head;
         let slot = side.slot;
         match dir {
+            Direction::ToServer if self.http2.is_some() => self.hand_over(),
             Direction::ToServer => self.transactions.end_request(slot),
             Direction::ToClient => self.transactions.end_response(slot),
         }
@@ -171,10 +173,7 @@ impl Http1 {
                     self.socket(dir, up, |socket, say| socket.gap(missing, say));
                     true
                 }
-                State::Tunnel => {
-                    up.stream(chunk);
-                    true
-                }
+                State::Tunnel => self.tunnel(chunk, up),
             };
         };
         let unread = match framing {
@@ -206,6 +205,7 @@ impl Http1 {
 
     pub(super) fn end(&mut self, chunk: Chunk<'_>, up: &mut Up<'_>) -> bool {
         let dir = chunk.dir;
+        let mut in_step = true;
         match self.side(dir).state {
             State::Body(Framing::UntilClose) => {
                 let side = match dir {
@@ -221,19 +221,18 @@ impl Http1 {
             State::Socket => {
                 self.socket(dir, up, |socket, say| socket.end(say));
             }
-            State::Tunnel => up.stream(chunk),
+            State::Tunnel => in_step = self.tunnel(chunk, up),
             State::Choice | State::Ended | State::Head | State::Seek => {}
         }
         let side = self.side(dir);
         side.carry.clear();
         side.state = State::Ended;
-        true
+        in_step
     }
 }
 
 pub(super) fn tell(said: Said<'_>, dir: Direction, exchange: Option<&Exchange>, up: &mut Up<'_>) {
-    let carrier = said.event.map_or(Carrier::HttpBody, |name| Carrier::SseEvent { name });
-    tell_as(carrier, said, dir, exchange, up);
+    http::tell(said, dir, exchange.map(|exchange| &exchange.transaction), up);
 }
 
 pub(super) fn tell_as(
@@ -243,12 +242,5 @@ pub(super) fn tell_as(
     exchange: Option<&Exchange>,
     up: &mut Up<'_>,
 ) {
-    let transaction = exchange.map(|exchange| &exchange.transaction);
-    up.message(Message {
-        at: said.at,
-        dir,
-        carrier,
-        transaction,
-        body: said.body,
-    });
+    http::tell_as(carrier, said, dir, exchange.map(|exchange| &exchange.transaction), up);
 }

@@ -8,6 +8,7 @@ mod bodies;
 pub(super) mod chunked;
 mod framing;
 mod head;
+mod http2;
 pub(super) mod probe;
 mod torn;
 mod transactions;
@@ -27,6 +28,7 @@ use self::transactions::{Slot, Transactions};
 use super::Limits;
 use super::body::{Plan, Reader};
 use super::content::{Kind, coding, has_marks, kind};
+use super::h2::Http2;
 use super::websocket::Socket;
 use crate::model::chunk::{Chunk, Data};
 use crate::model::message::{Field, HttpMethod};
@@ -51,6 +53,8 @@ struct Http1 {
     transactions: Transactions,
     /// Whether this connection has carried JSON-RPC in a body.
     rpc: bool,
+    /// What the connection was upgraded to, when that is known here: its first answer belongs to a request of ours.
+    http2: Option<Box<Http2>>,
 }
 
 /// One direction.
@@ -123,6 +127,7 @@ impl Http1 {
             responses: Side::new(limits),
             transactions: Transactions::default(),
             rpc: false,
+            http2: None,
         }
     }
 
@@ -150,13 +155,13 @@ impl Http1 {
                     return true;
                 }
                 State::Tunnel => {
-                    up.stream(Chunk {
+                    let chunk = Chunk {
                         at,
                         dir,
                         lane: 0,
                         data: Data::Bytes(rest),
-                    });
-                    return true;
+                    };
+                    return self.tunnel(chunk, up);
                 }
                 State::Seek => self.seek(dir, rest),
                 State::Choice => {
@@ -261,6 +266,11 @@ impl Http1 {
         let status = response.status;
         if matches!(status, 100 | 102..200) {
             self.transactions.keep_response(response);
+            return None;
+        }
+        if status == 101 && !torn && http2::is_http2(&response.headers) {
+            self.transactions.keep_response(response);
+            self.turn_to_http2(up);
             return None;
         }
         let method = self.transactions.next_method();

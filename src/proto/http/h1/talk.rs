@@ -83,7 +83,7 @@ pub(in crate::proto::http) fn listen(layer: &mut dyn Layer, chunks: &[(Direction
     (told, step)
 }
 
-fn line(told: &Told) -> String {
+pub(in crate::proto::http) fn line(told: &Told) -> String {
     let way = if told.dir == Direction::ToServer { ">" } else { "<" };
     format!("{way} {} | {} | {}", told.heads, told.carrier, told.body)
 }

@@ -180,6 +180,16 @@ impl Transactions {
         self.retire();
     }
 
+    /// Takes the request of that slot out, and whether its bodies are worth collecting: it is answered elsewhere, and so
+    /// is all that waits.
+    pub(super) fn hand_over(&mut self, slot: Slot) -> Option<(Request, bool)> {
+        let exchange = self.get_mut(slot)?;
+        let request = exchange.transaction.request.take();
+        let candidate = exchange.candidate;
+        self.give_up();
+        Some((request?, candidate))
+    }
+
     /// The answers of all that wait are lost.
     pub(super) fn give_up(&mut self) {
         while !self.queue.is_empty() {

@@ -39,15 +39,16 @@ impl Http1 {
     /// The wish was granted: what follows in both directions is another stream.
     pub(super) fn uncover(&mut self, up: &mut Up<'_>) {
         self.cut(ToServer, 0, up);
-        let carry = &mut self.requests.carry;
+        let mut carry = std::mem::take(&mut self.requests.carry);
         if !carry.is_empty() {
-            let data = Data::Bytes(carry.bytes());
-            up.stream(Chunk {
+            let early = Chunk {
                 at: carry.at(),
                 dir: ToServer,
                 lane: 0,
-                data,
-            });
+                data: Data::Bytes(carry.bytes()),
+            };
+            // Out of step this early, the next byte will be, too.
+            let _ = self.tunnel(early, up);
             carry.clear();
         }
         tunnel(&mut self.requests);
@@ -136,7 +137,7 @@ impl Http1 {
     }
 }
 
-fn tunnel(side: &mut Side) {
+pub(super) fn tunnel(side: &mut Side) {
     if !matches!(side.state, State::Ended) {
         side.state = State::Tunnel;
     }

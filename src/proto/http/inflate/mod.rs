@@ -26,6 +26,8 @@ use self::zstd::Zstd;
 const STEP_BYTES: usize = 16 * 1024;
 /// An event stream may go on for hours: each input byte allows so many output bytes more.
 const STREAM_RATIO: u64 = 32;
+/// Largest window of any coding, in bytes: Brotli's.
+const WINDOW_MAX_BYTES: u64 = 16 << 20;
 
 /// A decoder of one body.
 pub(super) struct Inflate {
@@ -91,6 +93,13 @@ impl Inflate {
         })
     }
 
+    /// What the decoders take of memory, about, in bytes: windows grow with what was written to them.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.stages
+            .iter()
+            .fold(0, |sum, stage| sum.saturating_add(stage.held_bytes()))
+    }
+
     /// Whether the body ended where its codings say that it ends.
     pub(super) fn is_complete(&self) -> bool {
         self.stages.iter().all(Stage::is_complete)
@@ -148,6 +157,17 @@ impl Stage {
             unread: 0..0,
             given: 0,
         }
+    }
+
+    fn held_bytes(&self) -> usize {
+        let decoder = match &self.decoder {
+            None | Some(Decoder::Plain) => 0,
+            Some(Decoder::Deflate(_)) => 48 << 10,
+            Some(Decoder::Brotli(_) | Decoder::Zstd(_)) => self.given.min(WINDOW_MAX_BYTES).saturating_add(160 << 10),
+        };
+        usize::try_from(decoder)
+            .unwrap_or(usize::MAX)
+            .saturating_add(self.output.len())
     }
 
     fn is_complete(&self) -> bool {

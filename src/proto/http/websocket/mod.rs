@@ -19,7 +19,7 @@ pub(super) use self::extension::{Deflate, is_mcp, is_upgrade, settled};
 pub use self::midway::PROTOCOL;
 
 use self::frame::{Frame, HEAD_MAX_BYTES, Kind, Parsed, parse, unmask};
-use self::unpack::{TAIL, Unpack, Unpacked};
+use self::unpack::{TAIL, UNPACK_BYTES, Unpack, Unpacked};
 use super::Limits;
 use super::body::{Plan, Reader, Said, Say};
 use super::content::{self, Coding, JSONRPC, Peek, peek};
@@ -147,6 +147,12 @@ impl Socket {
             Some(Reading::Skipped) | None => {}
         }
         self.pass(say);
+    }
+
+    /// Bytes of the message at hand that are kept, and what unpacking it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let unpack = if self.unpack.is_some() { UNPACK_BYTES } else { 0 };
+        self.reader.held_bytes().saturating_add(unpack)
     }
 
     /// The direction has ended.

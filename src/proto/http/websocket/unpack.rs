@@ -11,6 +11,9 @@ use memchr::memchr;
 /// Output that one step gives at most, in bytes.
 const STEP_BYTES: usize = 16 * 1024;
 
+/// What a decoder takes of memory, about, in bytes: window, tables and output.
+pub(super) const UNPACK_BYTES: usize = 64 * 1024;
+
 /// What a sender takes off the end of a message (section 7.2.1).
 pub(super) const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
