@@ -3,18 +3,17 @@
 //! Each input is cut into segments of 1,448 bytes, as a path with an MTU of 1500 gives them. One connection is kept
 //! open over all iterations, so that the figures are those of steady state.
 
-use std::hint::black_box;
+mod connection;
+
 use std::io::Write as _;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, main as run};
-use shadowtap::model::chunk::{Chunk, Data};
 use shadowtap::model::net::Direction::{self, ToClient, ToServer};
-use shadowtap::model::stamp::Stamp;
 use shadowtap::proto::http::HTTP_1;
-use shadowtap::stream::layer::{Env, Output, Step, Up};
 
-const SEGMENT_BYTES: usize = 1448;
+use crate::connection::Connection;
+
 const REQUEST: &str = "POST /api/items HTTP/1.1\r\nHost: shop.example.test\r\nUser-Agent: client/1.0\r\nAccept: */*\r\n\
     Accept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n";
 
@@ -29,35 +28,11 @@ fn bench(bencher: Bencher<'_, '_>, items: usize, talk: &[(Direction, Vec<u8>)]) 
 }
 
 fn bench_counted(bencher: Bencher<'_, '_>, items: usize, bytes: usize, talk: &[(Direction, Vec<u8>)]) {
-    let env = Env {
-        message_max_bytes: 16 << 20,
-        head_max_bytes: 64 << 10,
-        inflate_max_bytes: 64 << 20,
-        keys: None,
-        protocols: &[],
-    };
-    let mut layer = (HTTP_1.open)(&env);
-    let mut above = None;
+    let mut connection = Connection::new(&HTTP_1);
     bencher
         .counter(BytesCount::new(bytes))
         .counter(ItemsCount::new(items))
-        .bench_local(|| {
-            let mut listener = |output: Output<'_>| {
-                black_box(&output);
-            };
-            for (dir, text) in talk {
-                for segment in text.chunks(SEGMENT_BYTES) {
-                    let chunk = Chunk {
-                        at: Stamp::default(),
-                        dir: *dir,
-                        lane: 0,
-                        data: Data::Bytes(segment),
-                    };
-                    let step = layer.push(chunk, &mut Up::new(&env, &mut listener, &mut above));
-                    assert_eq!(step, Step::Continue);
-                }
-            }
-        });
+        .bench_local(|| talk.iter().for_each(|(dir, text)| connection.feed(*dir, text)));
 }
 
 fn response(fields: &str, body: &[u8]) -> Vec<u8> {

@@ -8,6 +8,7 @@ use libfuzzer_sys::arbitrary::Unstructured;
 use shadowtap::detect::panel::Ruleset;
 use shadowtap::detect::signature::Signatures;
 use shadowtap::engine::settings::Settings;
+use shadowtap::model::chunk::{Chunk, Data};
 use shadowtap::model::net::{Direction, Endpoint};
 use shadowtap::model::stamp::{Stamp, Timestamp};
 use shadowtap::policy::Policy;
@@ -69,6 +70,16 @@ impl<'a> Decisions<'a> {
             Direction::ToServer
         } else {
             Direction::ToClient
+        }
+    }
+
+    /// What the next packet carries, on a stream without lanes.
+    pub fn chunk<'c>(&mut self, dir: Direction, data: Data<'c>) -> Chunk<'c> {
+        Chunk {
+            at: self.stamp(),
+            dir,
+            lane: 0,
+            data,
         }
     }
 

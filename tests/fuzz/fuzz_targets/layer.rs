@@ -65,12 +65,7 @@ fuzz_target!(|data: &[u8]| {
             continue;
         }
         *ended = data == Data::End;
-        let chunk = Chunk {
-            at: decisions.stamp(),
-            dir,
-            lane: 0,
-            data,
-        };
+        let chunk = decisions.chunk(dir, data);
         if target.push(chunk) != Step::Continue {
             return;
         }
