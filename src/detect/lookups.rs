@@ -13,9 +13,9 @@ use crate::detect::signature::names::NameRule;
 use crate::detect::{Detector, FactMask, Findings};
 use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Severity};
 use crate::model::message::{Field, Request};
-use crate::model::net::{Direction, Transport};
+use crate::model::net::Direction;
 use crate::model::observation::{Fact, Observation};
-use crate::model::server::Lookup;
+use crate::model::server::{Encryption, Lookup};
 use crate::model::stamp::Span;
 
 /// The detector.
@@ -94,7 +94,7 @@ impl Detector for Lookups {
                 );
             }
             Fact::Tls(tls) => {
-                let via = if seen.flow.tuple.transport == Transport::Udp {
+                let via = if tls.encryption == Encryption::Quic {
                     "quic-sni"
                 } else {
                     "sni"
@@ -208,7 +208,7 @@ mod tests {
     use crate::model::dns::Dns;
     use crate::model::flow::FlowInfo;
     use crate::model::message::{Headers, HttpMethod, Transaction};
-    use crate::model::net::{Endpoint, FiveTuple};
+    use crate::model::net::{Endpoint, FiveTuple, Transport};
     use crate::model::stamp::Stamp;
     use crate::model::tls::Tls;
 
@@ -227,7 +227,7 @@ mod tests {
             packets: [1, 1],
             bytes: [1, 1],
             from_start: true,
-            encryption: crate::model::server::Encryption::None,
+            encryption: Encryption::None,
         };
         Lookups::new(Arc::new(Signatures::builtin())).inspect(&Observation { at, flow: &flow, fact }, &mut out);
         out

@@ -9,12 +9,14 @@ pub mod presence;
 pub mod redact;
 pub mod secrets;
 pub mod signature;
+pub mod suspects;
 pub mod suspicion;
 pub mod violations;
 
 use crate::model::finding::Finding;
 use crate::model::observation::Observation;
 use crate::model::server::{Lookup, Server, View};
+use crate::model::suspect::Suspect;
 
 /// One family of findings.
 ///
@@ -51,6 +53,8 @@ impl FactMask {
     pub const TLS: Self = Self(8);
     /// `Fact::Violation`.
     pub const VIOLATION: Self = Self(16);
+    /// `Fact::TlsAnswer`.
+    pub const TLS_ANSWER: Self = Self(32);
 
     /// Either set.
     pub const fn or(self, other: Self) -> Self {
@@ -70,6 +74,8 @@ pub struct Findings {
     pub findings: Vec<Finding>,
     /// Names that a signature knows.
     pub lookups: Vec<Lookup>,
+    /// Endpoints that a name makes suspicious.
+    pub suspects: Vec<Suspect>,
 }
 
 /// Every detector, in the order in which they run.
@@ -81,6 +87,10 @@ pub const DETECTORS: &[panel::Row] = &[
     panel::Row {
         name: "lookups",
         build: lookups::Lookups::build,
+    },
+    panel::Row {
+        name: "suspects",
+        build: suspects::Suspects::build,
     },
     panel::Row {
         name: "violations",

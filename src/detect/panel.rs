@@ -55,7 +55,8 @@ impl Panel {
             Fact::Mcp(mcp) if !mcp.relevant => return,
             Fact::Mcp(_) => FactMask::MCP,
             Fact::Tls(_) => FactMask::TLS,
-            Fact::Announced(_) | Fact::Resolved(_) | Fact::TlsAnswer(_) | Fact::Uncovered(_) => return,
+            Fact::TlsAnswer(_) => FactMask::TLS_ANSWER,
+            Fact::Announced(_) | Fact::Resolved(_) | Fact::Uncovered(_) => return,
             Fact::Violation(_) => FactMask::VIOLATION,
         };
         if !self.wants.meets(mask) {

@@ -2,16 +2,18 @@
 
 use crate::detect::Findings;
 use crate::engine::Shared;
+use crate::engine::vigil::Vigil;
 use crate::inventory::names::Weight;
 use crate::inventory::tally::{Redact, Tally};
 use crate::mcp::Reader;
 use crate::model::chunk::{Chunk, Data};
-use crate::model::flow::FlowInfo;
+use crate::model::flow::{FlowInfo, Why};
 use crate::model::net::{Direction, Transport};
 use crate::model::observation::{Breach, Cover, Fact, Observation, Violation};
 use crate::model::packet::{Datagram, Segment};
 use crate::model::server::Encryption;
 use crate::model::stamp::Stamp;
+use crate::model::suspect::Suspect;
 use crate::model::tls::Tls;
 use crate::stream::Stream;
 use crate::stream::layer::{Env, Output, Step};
@@ -31,6 +33,7 @@ pub(super) struct Conversation {
     /// What layers gave up at a bound.
     shed: u64,
     hello: Hello,
+    vigil: Vigil,
     /// Segments contradicted each other: told as soon as the flow proves to be MCP, which it may after the fact.
     contradicted: Option<(Stamp, Direction)>,
 }
@@ -66,6 +69,7 @@ impl Conversation {
             opened: false,
             shed: 0,
             hello: Hello::Unseen,
+            vigil: Vigil::default(),
             contradicted: None,
         }
     }
@@ -85,7 +89,7 @@ impl Conversation {
             findings,
         } = around;
         let mut pipe = Pipe::new(
-            &mut self.stream,
+            (&mut self.stream, &mut self.vigil),
             &mut self.reader,
             &mut self.tally,
             info,
@@ -134,7 +138,7 @@ impl Conversation {
             shared, env, findings, ..
         } = around;
         let mut pipe = Pipe::new(
-            &mut self.stream,
+            (&mut self.stream, &mut self.vigil),
             &mut self.reader,
             &mut self.tally,
             info,
@@ -164,7 +168,7 @@ impl Conversation {
         let at = info.seen.last;
         let tcp = info.tuple.transport == Transport::Tcp;
         let mut pipe = Pipe::new(
-            &mut self.stream,
+            (&mut self.stream, &mut self.vigil),
             &mut self.reader,
             &mut self.tally,
             info,
@@ -183,7 +187,10 @@ impl Conversation {
                 });
             }
         }
-        let (outcome, seen) = pipe.end();
+        let (mut outcome, seen) = pipe.end();
+        if self.vigil.watches() {
+            outcome.step = Step::Bypass(Why::Opaque);
+        }
         self.note(outcome, seen).step
     }
 
@@ -198,6 +205,9 @@ impl Conversation {
         if outcome.swapped {
             self.reassembly.flip();
         }
+        if outcome.step != Step::Continue {
+            self.vigil.end(&mut self.tally);
+        }
         outcome
     }
 
@@ -208,6 +218,11 @@ impl Conversation {
             Hello::Hides(shown) => self.tally.hide(info, shown.as_deref()),
             Hello::Unseen => self.tally.hide(info, None),
         }
+    }
+
+    /// Whether it is encrypted for good, and only watched for how it goes on.
+    pub(super) fn is_watched(&self) -> bool {
+        self.vigil.watches()
     }
 
     /// Messages read and left out since the last call.
@@ -244,11 +259,13 @@ struct Seen {
     opened: bool,
     shed: u64,
     hello: Option<Hello>,
+    suspect: Option<Box<Suspect>>,
 }
 
 /// The hot path of a flow, from chunk to finding.
 struct Pipe<'p> {
     stream: &'p mut Stream,
+    vigil: &'p mut Vigil,
     reader: &'p mut Reader,
     tally: &'p mut Tally,
     info: &'p mut FlowInfo,
@@ -261,7 +278,7 @@ struct Pipe<'p> {
 
 impl<'p> Pipe<'p> {
     fn new(
-        stream: &'p mut Stream,
+        (stream, vigil): (&'p mut Stream, &'p mut Vigil),
         reader: &'p mut Reader,
         tally: &'p mut Tally,
         info: &'p mut FlowInfo,
@@ -274,6 +291,7 @@ impl<'p> Pipe<'p> {
         };
         Self {
             stream,
+            vigil,
             reader,
             tally,
             info,
@@ -288,6 +306,7 @@ impl<'p> Pipe<'p> {
     fn push(&mut self, mut chunk: Chunk<'_>) {
         let Self {
             stream,
+            vigil,
             reader,
             tally,
             info,
@@ -302,6 +321,10 @@ impl<'p> Pipe<'p> {
         }
         if outcome.swapped {
             chunk.dir = chunk.dir.flip();
+        }
+        if vigil.watches() {
+            outcome.step = vigil.push(&chunk);
+            return;
         }
         let swapped = &mut outcome.swapped;
         let step = stream.push(chunk, env, &mut |output| match output {
@@ -334,7 +357,10 @@ impl<'p> Pipe<'p> {
                 observe(&Observation { at, flow: info, fact }, shared, tally, findings, seen);
             }
         });
-        outcome.step = step;
+        if let Some(suspect) = seen.suspect.take() {
+            vigil.suspect(&suspect);
+        }
+        outcome.step = vigil.instead(step, info.tuple.transport == Transport::Udp);
     }
 
     fn end(self) -> (Outcome, Seen) {
@@ -376,4 +402,8 @@ fn observe(
     shared.panel.inspect(observation, findings);
     findings.findings.drain(..).for_each(|finding| tally.add(finding));
     findings.lookups.drain(..).for_each(|lookup| tally.look_up(lookup));
+    for suspect in findings.suspects.drain(..) {
+        seen.suspect = Some(Box::new(suspect.clone()));
+        tally.suspect(suspect);
+    }
 }

@@ -14,6 +14,7 @@ pub mod settings;
 mod shard;
 mod slice;
 mod suspects;
+mod vigil;
 
 pub use shard::Shard;
 

@@ -240,6 +240,7 @@ impl Keep {
         }
         match (tcp, ended, talk.precious) {
             (true, true, _) => Class::Closed,
+            _ if talk.is_watched() => Class::Bypassed,
             (_, _, true) => Class::Precious,
             (false, ..) => Class::Datagrams,
             (true, ..) if flow.info.bytes == [0, 0] => Class::Opening,
@@ -271,6 +272,9 @@ impl Keep {
                     finish()
                 };
                 if let Step::Bypass(why) = step {
+                    if why == Why::Opaque {
+                        talk.close(&info);
+                    }
                     self.counters.bypass(why);
                     self.counters.hide(why, &info);
                 }

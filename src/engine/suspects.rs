@@ -1,7 +1,8 @@
 //! Servers that nobody could look into: a name led a client to an encrypted connection, and that is all there is.
 //!
-//! Whatever showed the name (a ClientHello, or the DNS answer before a connection that shows none), what it is worth is
-//! decided here and once: by the name alone ([`Names::suspicion`]), never more than a suspicion, and never a finding.
+//! Whatever showed the name (a hello, a certificate, or the DNS answer before a connection that shows none), it becomes a
+//! [`Suspect`] of an endpoint, and what suspects become in a report is decided here and once: a server of fixed
+//! confidence, never more than a suspicion, and never a finding.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,40 +13,42 @@ use crate::inventory::view::server_id;
 use crate::model::finding::SiteKey;
 use crate::model::mcp::McpTransport;
 use crate::model::net::{Endpoint, Scope};
-use crate::model::server::{Encryption, Messages, Server, ServerEvidence, View};
-use crate::model::stamp::Span;
+use crate::model::server::{Client, Messages, Server, ServerEvidence, View};
+use crate::model::suspect::{Grade, Inferred, Suspect, Visitor};
 
-/// A name that led a client to an endpoint.
-struct Hint<'v> {
-    name: &'v str,
-    client: IpAddr,
-    endpoint: Endpoint,
-    encryption: Encryption,
-    evidence: ServerEvidence,
-    seen: Span,
-}
+/// Hashes of cipher suites, and of extensions and algorithms, in the JA4 of runtimes that MCP clients are built on. What
+/// stands before them changes with the name and the protocol that is offered. They name the runtime, not MCP.
+const RUNTIMES: [(&str, &str); 2] = [
+    // Python 3.11 with OpenSSL 3.0, as the official Python clients use it.
+    ("85036bcba153", "d41ae481755e"),
+    // The `fetch` of Node 20, as the official TypeScript clients and `mcp-remote` use it.
+    ("a33745022dd6", "1f22a2ca17c4"),
+];
 
-/// Adds the servers that names alone speak for; a server that was read needs no such word.
+/// Adds the servers that names alone speak for, with their clients; a server that was read needs no such word.
 pub(super) fn add(view: &mut View, names: &Names) {
-    let mut inferred: BTreeMap<&str, Server> = BTreeMap::new();
-    for hint in by_hello(view).chain(by_dns(view)) {
-        let read = |server: &Server| {
-            server.endpoint == hint.endpoint && server.hostname.as_deref().is_none_or(|name| name == hint.name)
-        };
-        let Some(confidence) = names.suspicion(hint.name) else {
-            continue;
-        };
-        if view.servers.iter().any(read) {
-            continue;
+    let mut suspects: BTreeMap<(Endpoint, Arc<str>), Suspect> = BTreeMap::new();
+    let led = by_dns(view, names);
+    for suspect in std::mem::take(&mut view.suspects).into_iter().chain(led) {
+        match suspects.get_mut(&(suspect.endpoint, Arc::clone(&suspect.name))) {
+            Some(known) => known.join(suspect),
+            None => {
+                suspects.insert((suspect.endpoint, Arc::clone(&suspect.name)), suspect);
+            }
         }
-        let server = inferred.entry(hint.name).or_insert_with(|| unread(&hint, confidence));
-        server.seen.join(hint.seen);
-        server.clients.push(hint.client);
-        server.clients.sort_unstable();
-        server.clients.dedup();
     }
-    let inferred: Vec<Server> = inferred.into_values().collect();
-    view.servers.extend(inferred);
+    let read = |view: &View, suspect: &Suspect| {
+        view.servers.iter().any(|server| {
+            server.endpoint == suspect.endpoint && server.hostname.as_deref().is_none_or(|name| name == &*suspect.name)
+        })
+    };
+    let unread: Vec<Suspect> = suspects.into_values().filter(|suspect| !read(view, suspect)).collect();
+    for suspect in &unread {
+        note_clients(&mut view.clients, suspect);
+    }
+    view.clients
+        .sort_by(|a, b| (a.addr, &a.name, &a.version).cmp(&(b.addr, &b.name, &b.version)));
+    view.servers.extend(unread.into_iter().map(server));
     view.servers.sort_by(|a, b| {
         (a.endpoint, a.hostname.as_deref(), a.path.as_deref()).cmp(&(
             b.endpoint,
@@ -55,54 +58,92 @@ pub(super) fn add(view: &mut View, names: &Names) {
     });
 }
 
-/// Names that a ClientHello showed.
-fn by_hello(view: &View) -> impl Iterator<Item = Hint<'_>> {
-    view.lookups.iter().filter_map(|lookup| {
-        let encryption = match lookup.via {
-            "sni" => Encryption::Tls,
-            "quic-sni" => Encryption::Quic,
-            _ => return None,
+/// Names that DNS told before a connection that hides where it goes.
+fn by_dns(view: &View, names: &Names) -> Vec<Suspect> {
+    let suspect = |led: &crate::model::server::Led| {
+        let visitor = Visitor {
+            seen: led.seen,
+            flows: led.flows,
+            ja4: None,
         };
-        Some(Hint {
-            name: &lookup.name,
-            client: lookup.client,
-            endpoint: lookup.connected?.1,
-            encryption,
-            evidence: ServerEvidence::Sni,
-            seen: lookup.seen,
+        let grade = names.suspicion(&led.name)?;
+        let suspect = Suspect::new(&led.name, led.endpoint, led.encryption, grade, (led.client, visitor));
+        Some(Suspect {
+            evidence: ServerEvidence::Dns,
+            ..suspect
         })
-    })
+    };
+    view.led.iter().filter_map(suspect).collect()
 }
 
-/// Names that DNS told before a connection that hides where it goes.
-fn by_dns(view: &View) -> impl Iterator<Item = Hint<'_>> {
-    view.led.iter().map(|led| Hint {
-        name: &led.name,
-        client: led.client,
-        endpoint: led.endpoint,
-        encryption: led.encryption,
-        evidence: ServerEvidence::Dns,
-        seen: led.seen,
-    })
+/// A client of suspects says nothing of itself but its fingerprint: one row an address.
+fn note_clients(clients: &mut Vec<Client>, suspect: &Suspect) {
+    for (addr, visitor) in &suspect.clients {
+        let nameless = |client: &&mut Client| client.addr == *addr && client.name.is_none();
+        match clients.iter_mut().find(nameless) {
+            Some(client) => {
+                if client.ja4.is_none() || visitor.seen.first < client.seen.first {
+                    client.ja4 = visitor.ja4.or(client.ja4);
+                }
+                client.seen.join(visitor.seen);
+                client.servers.push(suspect.endpoint);
+                client.servers.sort_unstable();
+                client.servers.dedup();
+            }
+            None => clients.push(Client {
+                addr: *addr,
+                name: None,
+                version: None,
+                user_agent: None,
+                ja4: visitor.ja4,
+                servers: vec![suspect.endpoint],
+                seen: visitor.seen,
+            }),
+        }
+    }
+}
+
+/// The worth of a suspect: of its name, and of what its flows show besides.
+fn grade(suspect: &Suspect) -> Grade {
+    let runtime = |visitor: &Visitor| {
+        let ja4 = visitor
+            .ja4
+            .as_ref()
+            .map(crate::model::tls::Ja4::as_str)
+            .unwrap_or_default();
+        RUNTIMES
+            .iter()
+            .any(|(ciphers, rest)| ja4.split('_').skip(1).eq([*ciphers, *rest]))
+    };
+    match suspect.grade {
+        Grade::Resembles if suspect.shape.trickles > 0 && suspect.clients.values().any(runtime) => Grade::Behaves,
+        grade => grade,
+    }
 }
 
 /// A server of which only its name is known.
-fn unread(hint: &Hint<'_>, confidence: f32) -> Server {
+fn server(suspect: Suspect) -> Server {
+    let grade = grade(&suspect);
     let site = SiteKey {
-        endpoint: hint.endpoint,
-        hostname: Some(Arc::from(hint.name)),
+        endpoint: suspect.endpoint,
+        hostname: Some(suspect.name),
         path: None,
     };
+    let clients: Vec<IpAddr> = suspect.clients.into_keys().collect();
     Server {
         id: server_id(&site),
-        endpoint: hint.endpoint,
+        endpoint: site.endpoint,
         hostname: site.hostname,
         path: None,
         transports: vec![McpTransport::UnknownEncrypted],
-        encryption: hint.encryption,
+        encryption: suspect.encryption,
         decrypted: false,
-        evidence: hint.evidence,
-        confidence,
+        evidence: suspect.evidence,
+        confidence: grade.confidence(),
+        inferred: Some(Inferred {
+            grade,
+            shape: suspect.shape,
+        }),
         server_name: None,
         server_version: None,
         instructions_sha256: None,
@@ -111,11 +152,11 @@ fn unread(hint: &Hint<'_>, confidence: f32) -> Server {
         resources: 0,
         prompts: 0,
         auth: None,
-        scope: Scope::of(hint.endpoint.addr),
+        scope: Scope::of(suspect.endpoint.addr),
         approval: None,
-        seen: hint.seen,
+        seen: suspect.seen,
         sessions: 0,
-        clients: Vec::new(),
+        clients,
         messages: Messages::default(),
         identities: Vec::new(),
         instructions: Vec::new(),

@@ -11,6 +11,7 @@ use crate::model::mcp::{Auth, McpTransport, Revision};
 use crate::model::observation::Offer;
 use crate::model::server::{Audience, Encryption, Mark, Messages, Peer};
 use crate::model::stamp::{Span, Stamp, Timestamp};
+use crate::model::tls::Ja4;
 
 /// A value with the moment it was said at: the earliest counts.
 pub(super) type Said<T> = Option<(Stamp, T)>;
@@ -81,7 +82,14 @@ pub(super) struct PageSeen {
 pub(super) struct ClientSeen {
     pub(super) seen: Span,
     /// Earliest.
-    pub(super) user_agent: Said<String>,
+    pub(super) agent: Said<Agent>,
+}
+
+/// What one request and its connection show of the software that a client is: told together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Agent {
+    pub(super) user_agent: Option<String>,
+    pub(super) ja4: Option<Ja4>,
 }
 
 #[derive(Clone, Debug)]
@@ -149,7 +157,7 @@ impl Account {
         merge(&mut self.peers, other.peers, join_peer);
         merge(&mut self.clients, other.clients, |mine, its| {
             mine.seen.join(its.seen);
-            earliest(&mut mine.user_agent, its.user_agent);
+            earliest(&mut mine.agent, its.agent);
         });
         merge(&mut self.sessions, other.sessions, SessionSeen::join);
         self.aliases.extend(other.aliases);

@@ -22,9 +22,11 @@ use crate::inventory::admission::{Admission, Class};
 use crate::inventory::names::Ledger;
 use crate::inventory::tally::{LookupKey, Tally, join_lookup, merge_finding};
 use crate::model::finding::{Finding, FindingKey, SiteKey};
+use crate::model::net::Endpoint;
 use crate::model::observation::Proof;
 use crate::model::server::Lookup;
 use crate::model::stamp::Timestamp;
+use crate::model::suspect::Suspect;
 
 /// Shared records, keyed; every merge commutes.
 #[derive(Debug, Default)]
@@ -32,6 +34,7 @@ pub struct Inventory {
     accounts: DashMap<SiteKey, Account, RandomState>,
     findings: DashMap<FindingKey, Finding, RandomState>,
     lookups: DashMap<LookupKey, Lookup, RandomState>,
+    suspects: DashMap<(Endpoint, Arc<str>), Suspect, RandomState>,
     /// What each slice heard about names. A slice writes its own alone, so that what is dropped is its own affair.
     names: DashMap<u16, Ledger, RandomState>,
     /// Texts of tool definitions by hash: servers and flows share them.
@@ -88,7 +91,29 @@ impl Inventory {
             tally.heard.drain(..).for_each(|heard| ledger.note(heard, max_names));
             admission.forgot(ledger.take_dropped());
         }
+        for suspect in tally.suspects.drain(..) {
+            self.join_suspect(suspect, admission);
+        }
         tally.restart();
+    }
+
+    /// Suspects have the bound of sites that only look like MCP, and their clients that of clients.
+    fn join_suspect(&self, mut suspect: Suspect, admission: &mut Admission) {
+        let key = (suspect.endpoint, Arc::clone(&suspect.name));
+        if !admission.admit(Class::Suspect, &key) {
+            return;
+        }
+        admission.of_suspect(true);
+        suspect
+            .clients
+            .retain(|client, _| admission.admit(Class::Client, &(&key, client)));
+        admission.of_suspect(false);
+        match self.suspects.entry(key) {
+            dashmap::Entry::Occupied(mut slot) => slot.get_mut().join(suspect),
+            dashmap::Entry::Vacant(slot) => {
+                slot.insert(suspect);
+            }
+        }
     }
 
     /// Forgets what was not seen since: for a sensor that runs for weeks. Of what goes on, the parts that did not.
@@ -96,6 +121,7 @@ impl Inventory {
         self.accounts.retain(|_, account| account.forget(before));
         self.findings.retain(|_, finding| finding.seen.last.time >= before);
         self.lookups.retain(|_, lookup| lookup.seen.last.time >= before);
+        self.suspects.retain(|_, suspect| suspect.forget(before));
         self.names.iter_mut().for_each(|mut ledger| ledger.forget(before));
         // A text that only this table holds belongs to no tool any more.
         self.texts.retain(|_, text| Arc::strong_count(text) > 1);

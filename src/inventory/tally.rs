@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::inventory::account::{Account, ClientSeen, PageKey, PageSeen, SessionSeen, ToolSeen, earliest, first_of};
+use crate::inventory::account::{
+    Account, Agent, ClientSeen, PageKey, PageSeen, SessionSeen, ToolSeen, earliest, first_of,
+};
 use crate::inventory::kept::{Kept, clip};
 use crate::inventory::names::{Heard, Weight};
 use crate::mcp::method;
@@ -21,6 +23,8 @@ use crate::model::net::{Direction, Scope};
 use crate::model::observation::{Fact, Implementation, Listing, Mcp, Observation, Proof, ToolDef};
 use crate::model::server::{Audience, Encryption, Lookup, Mark, Peer};
 use crate::model::stamp::Span;
+use crate::model::suspect::Suspect;
+use crate::model::tls::Ja4;
 
 /// Messages after which a flow that goes on hands its tally over.
 pub const FLUSH_MESSAGES: u32 = 256;
@@ -45,6 +49,9 @@ pub struct Tally {
     pub(super) lookups: BTreeMap<LookupKey, Lookup>,
     /// About names, in the order in which it was seen.
     pub(super) heard: Vec<Heard>,
+    pub(super) suspects: Vec<Suspect>,
+    /// Of the flow's ClientHello.
+    ja4: Option<Ja4>,
     messages: u32,
     kept: Kept,
 }
@@ -84,7 +91,11 @@ impl Tally {
 
     /// Whether there is anything to hand over.
     pub fn is_empty(&self) -> bool {
-        self.accounts.is_empty() && self.findings.is_empty() && self.lookups.is_empty() && self.heard.is_empty()
+        self.accounts.is_empty()
+            && self.findings.is_empty()
+            && self.lookups.is_empty()
+            && self.heard.is_empty()
+            && self.suspects.is_empty()
     }
 
     pub(super) fn restart(&mut self) {
@@ -93,7 +104,14 @@ impl Tally {
 
     /// Adds an observation.
     pub fn learn(&mut self, seen: &Observation<'_>, redact: Redact<'_>) {
-        let Fact::Mcp(mcp) = seen.fact else { return };
+        let mcp = match seen.fact {
+            Fact::Mcp(mcp) => mcp,
+            Fact::Tls(tls) => {
+                self.ja4 = self.ja4.or(tls.ja4);
+                return;
+            }
+            _ => return,
+        };
         self.messages = self.messages.saturating_add(1);
         let account = account(&mut self.accounts, &mcp.site, redact.text);
         let erase = &mut Erase {
@@ -101,10 +119,19 @@ impl Tally {
             redact,
         };
         account.note(seen, mcp, erase);
-        account.note_peer(seen, mcp, erase);
+        account.note_peer(seen, mcp, self.ja4, erase);
         account.note_session(seen, mcp, erase);
         if let Some(listing) = &mcp.listing {
             account.note_listing(seen, mcp, listing, erase);
+        }
+    }
+
+    /// Adds an endpoint that a name made suspicious, or more of what its flow shows.
+    pub fn suspect(&mut self, suspect: Suspect) {
+        let same = |known: &&mut Suspect| known.endpoint == suspect.endpoint && known.name == suspect.name;
+        match self.suspects.iter_mut().find(same) {
+            Some(known) => known.join(suspect),
+            None => self.suspects.push(suspect),
         }
     }
 
@@ -256,7 +283,7 @@ impl Account {
     }
 
     /// The client address and what it proves.
-    fn note_peer(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>, erase: &mut Erase<'_>) {
+    fn note_peer(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>, ja4: Option<Ja4>, erase: &mut Erase<'_>) {
         let client = seen.flow.tuple.client.addr;
         let mark = mark(seen, mcp);
         let span = Span::at(seen.at);
@@ -289,7 +316,7 @@ impl Account {
         }
         if mcp.rpc.is_some() && mcp.dir == Direction::ToServer {
             let request = mcp.transaction.and_then(|transaction| transaction.request.as_ref());
-            let agent = request.and_then(|request| Some((request.at, request.headers.text(Field::UserAgent)?)));
+            let user_agent = request.and_then(|request| request.headers.text(Field::UserAgent));
             let info = mcp.client.as_ref();
             let key = (
                 client,
@@ -298,10 +325,19 @@ impl Account {
             );
             let known = self.clients.entry(key).or_insert(ClientSeen {
                 seen: span,
-                user_agent: None,
+                agent: None,
             });
             known.seen.join(span);
-            earliest(&mut known.user_agent, agent.map(|(at, agent)| (at, erase.name(agent))));
+            if user_agent.is_some() || ja4.is_some() {
+                let agent = Agent {
+                    user_agent: user_agent.map(|agent| erase.name(agent)),
+                    ja4,
+                };
+                earliest(
+                    &mut known.agent,
+                    Some((request.map_or(seen.at, |request| request.at), agent)),
+                );
+            }
         }
     }
 

@@ -60,6 +60,9 @@ impl Inventory {
         }
         view.clients = named_clients(clients);
         view.led = join.led();
+        view.suspects = self.suspects.iter().map(|entry| entry.value().clone()).collect();
+        view.suspects
+            .sort_by(|a, b| (a.endpoint, &a.name).cmp(&(b.endpoint, &b.name)));
         view.lookups = self.lookups.iter().map(|entry| entry.value().clone()).collect();
         view.lookups.sort_by(|a, b| lookup_order(a).cmp(&lookup_order(b)));
         view.servers.sort_by(|a, b| server_order(a).cmp(&server_order(b)));
@@ -265,6 +268,7 @@ fn server(group: &Group) -> Server {
         decrypted: account.encryption != Encryption::None,
         evidence: ServerEvidence::Message,
         confidence: 1.0,
+        inferred: None,
         server_name: latest.map(|((name, _), _)| name.clone()),
         server_version: latest.map(|((_, version), _)| version.clone()),
         instructions_sha256: instructions.last().map(|text| text.sha256),
@@ -420,16 +424,15 @@ fn note_clients(group: &Group, clients: &mut BTreeMap<(IpAddr, Option<String>, O
                 name: name.clone(),
                 version: version.clone(),
                 user_agent: None,
+                ja4: None,
                 servers: Vec::new(),
                 seen: seen.seen,
             });
         let earlier = seen.seen.first <= client.seen.first;
-        if let Some((_, user_agent)) = seen
-            .user_agent
-            .as_ref()
-            .filter(|_| earlier || client.user_agent.is_none())
-        {
-            client.user_agent = Some(user_agent.clone());
+        let known = client.user_agent.is_some() || client.ja4.is_some();
+        if let Some((_, agent)) = seen.agent.as_ref().filter(|_| earlier || !known) {
+            client.user_agent.clone_from(&agent.user_agent);
+            client.ja4 = agent.ja4;
         }
         client.seen.join(seen.seen);
         client.servers.push(group.key.endpoint);

@@ -18,4 +18,5 @@ pub mod observation;
 pub mod packet;
 pub mod server;
 pub mod stamp;
+pub mod suspect;
 pub mod tls;

@@ -11,6 +11,8 @@ use crate::model::finding::Finding;
 use crate::model::mcp::{Auth, McpTransport, Revision};
 use crate::model::net::{Endpoint, FiveTuple, Scope};
 use crate::model::stamp::{Span, Stamp, Timestamp};
+use crate::model::suspect::{Inferred, Suspect};
+use crate::model::tls::Ja4;
 
 /// Everything that is known at one moment, sorted.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +25,8 @@ pub struct View {
     pub clients: Vec<Client>,
     /// By name.
     pub lookups: Vec<Lookup>,
+    /// Endpoints that a name made suspicious, by endpoint and name, until servers are inferred from them.
+    pub suspects: Vec<Suspect>,
     /// Encrypted flows that hid their name, by the name that DNS led them with; those that a signature knows alone.
     pub led: Vec<Led>,
     /// By server, first seen, id.
@@ -113,6 +117,8 @@ pub struct Server {
     pub evidence: ServerEvidence,
     /// 0 to 1.
     pub confidence: f32,
+    /// What it was inferred from; `None` when MCP was read.
+    pub inferred: Option<Inferred>,
     /// `serverInfo.name` of the latest identity.
     pub server_name: Option<String>,
     /// `serverInfo.version`; may be empty.
@@ -277,6 +283,8 @@ pub struct Client {
     pub version: Option<String>,
     /// Of its earliest request.
     pub user_agent: Option<String>,
+    /// Of the connection that carried its earliest request, when that was encrypted.
+    pub ja4: Option<Ja4>,
     /// Servers it used, as `address:port`, ascending, without repeats.
     pub servers: Vec<Endpoint>,
     /// First and last message.

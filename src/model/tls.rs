@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::model::server::Encryption;
+
 /// Length of a JA4 fingerprint in characters.
 pub const JA4_LEN: usize = 36;
 
@@ -40,6 +42,8 @@ impl fmt::Debug for Ja4 {
 pub struct Tls<'a> {
     /// Server name (RFC 6066), lower case, without a final dot.
     pub sni: Option<&'a str>,
+    /// What it opens: TLS, also over datagrams, or QUIC.
+    pub encryption: Encryption,
     /// Whether an encrypted ClientHello extension hides the inner name, or looks as if it did.
     pub ech: bool,
     /// Protocols that the client offers to speak inside (RFC 7301), the preferred one first; any bytes.
@@ -61,6 +65,8 @@ pub struct TlsAnswer<'a> {
     pub alpn: Option<&'a [u8]>,
     /// Numbers of the extensions, in the order sent.
     pub extensions: &'a [u16],
+    /// Whether the client named the server: then the names of a certificate say nothing new.
+    pub named: bool,
     /// The server's certificate, where it stands in clear: up to TLS 1.2, and not when a session is resumed.
     pub certificate: Option<Certificate<'a>>,
 }

@@ -25,6 +25,7 @@ fn server() -> Server {
         decrypted: false,
         evidence: ServerEvidence::Message,
         confidence: 1.0,
+        inferred: None,
         server_name: Some("weather".to_owned()),
         server_version: None,
         instructions_sha256: None,

@@ -16,6 +16,8 @@ use crate::model::mcp::Auth;
 use crate::model::net::{Direction, Endpoint};
 use crate::model::server::{Capture, Client, Lookup, Reported, Server, Tool, View};
 use crate::model::stamp::Timestamp;
+use crate::model::suspect::{GAP_BOUNDS_MS, SIZE_BOUNDS, Shape};
+use crate::model::tls::Ja4;
 use crate::report::display;
 
 /// Writes one JSON object on one line.
@@ -160,6 +162,42 @@ pub(crate) struct ServerObject<'a> {
     sessions: u64,
     clients: Vec<Text<IpAddr>>,
     messages: MessagesObject<'a>,
+    /// Only of a server that was inferred: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'static str>,
+    /// Only of a server that was inferred and whose flows were watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shape: Option<Box<ShapeObject<'a>>>,
+}
+
+/// How encrypted flows went: counts of records by class, with the upper bounds of the classes; the last class is open.
+#[derive(Debug, Serialize)]
+struct ShapeObject<'a> {
+    flows: u64,
+    trickles: u64,
+    size_bounds: &'static [usize],
+    gap_bounds_ms: &'static [u64],
+    sizes_to_server: &'a [u64],
+    sizes_to_client: &'a [u64],
+    gaps_to_server: &'a [u64],
+    gaps_to_client: &'a [u64],
+}
+
+impl<'a> ShapeObject<'a> {
+    fn of(shape: &'a Shape) -> Self {
+        let [sizes_to_server, sizes_to_client] = &shape.sizes;
+        let [gaps_to_server, gaps_to_client] = &shape.gaps;
+        Self {
+            flows: shape.flows,
+            trickles: shape.trickles,
+            size_bounds: &SIZE_BOUNDS,
+            gap_bounds_ms: &GAP_BOUNDS_MS,
+            sizes_to_server,
+            sizes_to_client,
+            gaps_to_server,
+            gaps_to_client,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -222,6 +260,13 @@ impl<'a> ServerObject<'a> {
                 notifications: messages.notifications,
                 by_method: &messages.by_method,
             },
+            why: server.inferred.as_ref().map(|inferred| inferred.grade.reason()),
+            shape: server
+                .inferred
+                .as_ref()
+                .map(|inferred| &inferred.shape)
+                .filter(|shape| !shape.is_empty())
+                .map(|shape| Box::new(ShapeObject::of(shape))),
         }
     }
 }
@@ -256,7 +301,7 @@ impl<'a> ClientObject<'a> {
             client_name: client.name.as_deref(),
             client_version: client.version.as_deref(),
             user_agent: client.user_agent.as_deref(),
-            ja4: None,
+            ja4: client.ja4.as_ref().map(Ja4::as_str),
             servers: client.servers.iter().copied().map(Text).collect(),
             first_seen: Text(client.seen.first.time),
             last_seen: Text(client.seen.last.time),

@@ -9,7 +9,7 @@ mod servers;
 use std::fmt::Write as _;
 
 use crate::model::finding::Severity;
-use crate::model::server::{Client, Lookup, Reported, View};
+use crate::model::server::{Client, Lookup, Reported, Server, View};
 use crate::model::stamp::Timestamp;
 use crate::report::display::terminal;
 use crate::report::grid::{self, BOLD, Cell, GOOD, WARN, bytes, count, cut, grid, thousands, wrap};
@@ -66,10 +66,13 @@ fn head(out: &mut String, view: &View, style: Style) {
 }
 
 fn summary(out: &mut String, view: &View, style: Style) {
-    let unapproved = view.servers.iter().filter(|server| server.approval.is_none()).count() as u64;
-    let servers = count(view.servers.len() as u64, "MCP server", "MCP servers");
+    // A suspicion is counted apart: it is no server that anybody has seen speak.
+    let (suspected, read): (Vec<&Server>, Vec<&Server>) =
+        view.servers.iter().partition(|server| server.inferred.is_some());
+    let unapproved = read.iter().filter(|server| server.approval.is_none()).count() as u64;
+    let servers = count(read.len() as u64, "MCP server", "MCP servers");
     let _ = match unapproved {
-        _ if view.servers.is_empty() => write!(out, "\n{}", style.paint(BOLD, "no MCP server found")),
+        _ if read.is_empty() => write!(out, "\n{}", style.paint(BOLD, "no MCP server found")),
         0 => write!(
             out,
             "\n{}, {}",
@@ -81,6 +84,9 @@ fn summary(out: &mut String, view: &View, style: Style) {
             write!(out, "\n{}, {}", style.paint(BOLD, &servers), style.paint(WARN, &mark))
         }
     };
+    if !suspected.is_empty() {
+        let _ = write!(out, ", {} suspected", thousands(suspected.len() as u64));
+    }
     let _ = write!(out, "; {}", count(view.clients.len() as u64, "client", "clients"));
     if view.findings.is_empty() {
         out.push_str("; no findings\n");
@@ -348,6 +354,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use crate::model::suspect::{Grade, Inferred, Shape};
     use crate::store::fixture;
     use unicode_width::UnicodeWidthStr as _;
 
@@ -382,6 +389,27 @@ mod tests {
         ];
         assert!(order.map(place).is_sorted(), "{text}");
         assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_suspicion_is_no_server() {
+        let mut view = fixture::view();
+        let remote = &mut view.servers[1];
+        remote.approval = None;
+        remote.inferred = Some(Inferred {
+            grade: Grade::Resembles,
+            shape: Shape::default(),
+        });
+        let text = render(&view, STYLE);
+        assert!(
+            text.contains("1 MCP server, 1 UNAPPROVED, 1 suspected; 3 clients"),
+            "{text}"
+        );
+        assert!(text.contains("suspected   [fd88::4]:443"), "{text}");
+        assert!(text.contains("the host name reads like an MCP server's"), "{text}");
+        view.servers.remove(0);
+        let text = render(&view, STYLE);
+        assert!(text.contains("no MCP server found, 1 suspected;"), "{text}");
     }
 
     #[test]

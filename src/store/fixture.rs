@@ -48,6 +48,7 @@ pub(crate) fn server(id: &str, endpoint: &str) -> Server {
         decrypted: false,
         evidence: ServerEvidence::Message,
         confidence: 1.0,
+        inferred: None,
         server_name: Some("weather".to_owned()),
         server_version: Some("1.2.0".to_owned()),
         instructions_sha256: None,
@@ -220,6 +221,7 @@ fn client(addr: &str, name: Option<&str>, server: &Server) -> Client {
         name: name.map(str::to_owned),
         version: name.map(|_| "2.0".to_owned()),
         user_agent: Some("agent/1".to_owned()),
+        ja4: None,
         servers: vec![server.endpoint],
         seen: span(0, 9),
     }

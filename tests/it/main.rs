@@ -21,6 +21,7 @@ mod scenarios;
 mod seal;
 mod secrecy;
 mod splits;
+mod suspects;
 mod talk;
 mod tls;
 mod truth;

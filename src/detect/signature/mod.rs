@@ -14,6 +14,7 @@ mod examples;
 mod numbers;
 mod people;
 mod plain;
+mod reads;
 
 pub use compile::{PoisonRule, Signatures};
 pub use plain::Plain;

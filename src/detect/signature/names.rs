@@ -9,15 +9,11 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+use crate::detect::signature::reads;
+use crate::model::suspect::Grade;
+
 /// Longest name in bytes (RFC 1035, section 2.3.4).
 const MAX_NAME_BYTES: usize = 255;
-
-/// Confidence that a host of the list is used as what it is listed for, where nothing but its name is known.
-const DEDICATED_HOST: f32 = 0.9;
-/// The same of a host that mostly serves other things.
-const SHARED_HOST: f32 = 0.2;
-/// The same of a host that is in no list and whose name reads like that of an MCP server.
-const HOST_SHAPE: f32 = 0.3;
 
 /// A known name.
 #[derive(Clone, Debug)]
@@ -70,14 +66,6 @@ fn leads_to(known: &str, path: &str) -> bool {
         && path
             .strip_prefix(known)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Whether a name reads like that of an MCP server: `mcp.vendor.test`, `mcp-eu.vendor.test`, `api.mcp.vendor.test`,
-/// `x-mcp.vendor.test`. A word alone and a top-level domain say nothing.
-fn reads_mcp(name: &str) -> bool {
-    let mut labels = name.strip_suffix('.').unwrap_or(name).rsplit('.');
-    let top = labels.next();
-    top.is_some() && labels.any(|label| label.split('-').any(|word| word.eq_ignore_ascii_case("mcp")))
 }
 
 /// A rule with the names that it is about.
@@ -145,13 +133,13 @@ impl Names {
     /// How likely an encrypted connection is one to an MCP server, by the name that led there and by that alone: a known
     /// host that serves nothing else, a known host that serves other things too, or a name that only reads like one. A
     /// registry serves pages; what it is worth is not said here.
-    pub fn suspicion(&self, name: &str) -> Option<f32> {
+    pub fn suspicion(&self, name: &str) -> Option<Grade> {
         match self.find_where(name, |rule| rule.category != "tunnel") {
             Some(rule) if matches!(rule.category, "endpoint" | "gateway") => {
-                Some(if rule.shared_host { SHARED_HOST } else { DEDICATED_HOST })
+                Some(if rule.shared_host { Grade::Shared } else { Grade::Listed })
             }
             Some(_) => None,
-            None => reads_mcp(name).then_some(HOST_SHAPE),
+            None => reads::like_mcp(name).then_some(Grade::Resembles),
         }
     }
 
@@ -230,22 +218,22 @@ mod tests {
             named("ep", "b.test", true, "endpoint", true),
             named("tunnel", "mcp.tunnel.test", false, "tunnel", false),
         ]);
-        for (name, confidence) in [
-            ("gw.a.test", Some(0.9)),
-            ("x.gw.a.test.", Some(0.9)),
-            ("b.test", Some(0.2)),
+        for (name, grade) in [
+            ("gw.a.test", Some(Grade::Listed)),
+            ("x.gw.a.test.", Some(Grade::Listed)),
+            ("b.test", Some(Grade::Shared)),
             ("a.test", None),
             ("mcp.a.test", None),
-            ("mcp.c.test", Some(0.3)),
-            ("MCP-eu.c.test", Some(0.3)),
-            ("x.my-mcp.c.test", Some(0.3)),
-            ("x.mcp.tunnel.test", Some(0.3)),
+            ("mcp.c.test", Some(Grade::Resembles)),
+            ("MCP-eu.c.test", Some(Grade::Resembles)),
+            ("x.my-mcp.c.test", Some(Grade::Resembles)),
+            ("x.mcp.tunnel.test", Some(Grade::Resembles)),
             ("mcpx.c.test", None),
             ("c.mcp", None),
             ("mcp", None),
             ("", None),
         ] {
-            assert_eq!(names.suspicion(name), confidence, "{name}");
+            assert_eq!(names.suspicion(name), grade, "{name}");
         }
     }
 

@@ -137,7 +137,7 @@ mod tests {
         [&[kind][..], &version, &[0; 8], &length, body].concat()
     }
 
-    /// A hello with a cookie, told to be of `announced` bytes from `offset`.
+    /// A hello with a cookie, said to be the part of one from `offset` on.
     fn hello(cookie: &[u8], offset: u8) -> Vec<u8> {
         let plain = hello_of(
             0xfefd,
@@ -175,10 +175,9 @@ mod tests {
     fn reads_a_whole_hello() {
         for (cookie, version) in [(&[][..], [0xfe, 0xff]), (&[7; 20], [0xfe, 0xfd])] {
             let told = read(&record(22, version, &hello(cookie, 0)));
-            let ja4 = "dd2d020200_fe09ea8f2d0b_3f8c7c7fb5d1";
             assert_eq!(told.len(), 1);
             assert_eq!(told[0].0.as_deref(), Some("mcp.example.test"));
-            assert_eq!(told[0].1[..10], ja4[..10]);
+            assert!(told[0].1.starts_with("dd2d020200_"), "{told:?}");
         }
         assert_eq!(read(&record(22, [0xfe, 0xff], &hello(&[], 9))), []);
     }

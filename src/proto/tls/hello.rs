@@ -13,6 +13,7 @@ use tls_parser::{
     parse_tls_handshake_server_hello,
 };
 
+use crate::model::server::Encryption;
 use crate::model::tls::{Ja4, Tls, TlsAnswer};
 use crate::proto::tls::ja4::{self, Carrier};
 
@@ -134,6 +135,10 @@ impl<'a> ClientHello<'a> {
     pub fn fact(&self, carrier: Carrier) -> Tls<'_> {
         Tls {
             sni: self.sni.as_deref(),
+            encryption: match carrier {
+                Carrier::Quic => Encryption::Quic,
+                Carrier::Tcp | Carrier::Dtls => Encryption::Tls,
+            },
             ech: self.ech,
             alpn: &self.alpn,
             versions: &self.versions,
@@ -216,6 +221,7 @@ impl<'a> ServerHello<'a> {
             cipher: self.cipher,
             alpn: self.alpn,
             extensions: &self.extensions,
+            named: false,
             certificate: None,
         }
     }

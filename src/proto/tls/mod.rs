@@ -21,6 +21,7 @@ pub mod ja4;
 mod probe;
 #[cfg(test)]
 mod tests;
+pub mod watch;
 
 use crate::model::chunk::{Chunk, Data};
 use crate::model::flow::Why;
@@ -121,6 +122,8 @@ struct Talk {
     terms: Terms,
     /// The ClientHello was told.
     asked: bool,
+    /// It named the server.
+    named: bool,
     answer: Option<Answer>,
 }
 
@@ -245,6 +248,7 @@ impl Talk {
 
     fn ask(&mut self, hello: &ClientHello<'_>, at: Stamp, up: &mut Up<'_>) {
         self.asked = true;
+        self.named = hello.sni.is_some();
         self.terms.client_random = Some(hello.random);
         self.terms.offered_session = hello.session_id.to_vec();
         self.terms.resumes = hello.resumes;
@@ -319,6 +323,7 @@ impl Talk {
                 cipher: self.terms.cipher,
                 alpn: answer.alpn.as_deref(),
                 extensions: &answer.extensions,
+                named: self.named,
                 certificate: answer.certificate.as_ref().map(Names::fact),
             };
             up.fact(answer.at, Fact::TlsAnswer(said));

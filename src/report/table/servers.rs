@@ -32,6 +32,8 @@ pub(super) fn write(out: &mut String, view: &View, style: Style) {
     for (worst, server) in servers {
         let (mark, paint) = if server.approval.is_some() {
             ("approved  ", GOOD)
+        } else if server.inferred.is_some() {
+            ("suspected ", DIM)
         } else {
             ("UNAPPROVED", WARN)
         };
@@ -92,6 +94,8 @@ fn facts(server: &Server) -> Vec<String> {
             server.evidence.word(),
             server.confidence
         ));
+        let inferred = server.inferred.as_ref();
+        facts.extend(inferred.map(|inferred| inferred.grade.reason().to_owned()));
     }
     facts.push(server.auth.map_or_else(
         || "auth unknown".to_owned(),

@@ -1,0 +1,77 @@
+//! The watch over a flow whose name made it suspicious: from the moment on at which nothing of it can be read, its first
+//! records are counted by size and time. Every other flow is bypassed at that moment, and costs nothing here.
+
+use std::collections::BTreeMap;
+
+use crate::inventory::tally::Tally;
+use crate::model::chunk::Chunk;
+use crate::model::flow::Why;
+use crate::model::suspect::Suspect;
+use crate::proto::tls::watch::Watch;
+use crate::stream::layer::Step;
+
+/// See the module. Most flows never give it anything.
+#[derive(Debug, Default)]
+pub(super) struct Vigil(Option<Box<Post>>);
+
+#[derive(Debug)]
+struct Post {
+    suspect: Suspect,
+    watch: Option<Watch>,
+}
+
+impl Vigil {
+    /// The flow is one to this suspect.
+    pub(super) fn suspect(&mut self, suspect: &Suspect) {
+        // The visit was told already; only what is seen from now on is added to it.
+        let post = || Post {
+            suspect: Suspect {
+                clients: BTreeMap::new(),
+                ..suspect.clone()
+            },
+            watch: None,
+        };
+        self.0.get_or_insert_with(|| Box::new(post()));
+    }
+
+    /// Whether nothing else is looked at any more.
+    pub(super) fn watches(&self) -> bool {
+        self.0.as_ref().is_some_and(|post| post.watch.is_some())
+    }
+
+    /// What follows from a layer's step: a suspect that would be bypassed is watched in its place.
+    pub(super) fn instead(&mut self, step: Step, datagrams: bool) -> Step {
+        match &mut self.0 {
+            Some(post) if step == Step::Bypass(Why::Opaque) => {
+                post.watch.get_or_insert_with(|| Watch::new(datagrams));
+                Step::Continue
+            }
+            _ => step,
+        }
+    }
+
+    /// Takes the next chunk of a flow under watch.
+    pub(super) fn push(&mut self, chunk: &Chunk<'_>) -> Step {
+        let goes_on = self
+            .0
+            .as_mut()
+            .and_then(|post| post.watch.as_mut())
+            .is_some_and(|watch| watch.push(chunk));
+        if goes_on {
+            Step::Continue
+        } else {
+            Step::Bypass(Why::Opaque)
+        }
+    }
+
+    /// The watch is over: what was seen is added to the suspect.
+    pub(super) fn end(&mut self, tally: &mut Tally) {
+        let Some(Post { suspect, watch }) = self.0.take().map(|post| *post) else {
+            return;
+        };
+        let shape = watch.map(Watch::finish).filter(|shape| !shape.is_empty());
+        if let Some(shape) = shape {
+            tally.suspect(Suspect { shape, ..suspect });
+        }
+    }
+}
