@@ -7,5 +7,7 @@
 
 #[path = "interop/h2.rs"]
 mod h2;
+#[path = "interop/quic.rs"]
+mod quic;
 #[path = "interop/tools.rs"]
 mod tools;

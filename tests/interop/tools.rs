@@ -109,7 +109,7 @@ impl Capture {
         command
             .args(["-i", "lo", "-U", "--immediate-mode", "-s", "0", "-B", "16384", "-w"])
             .arg(&file);
-        command.arg(format!("tcp port {port} or udp port {marker}"));
+        command.arg(format!("port {port} or udp port {marker}"));
         let capture = Self {
             running: Running::start(&mut command, &log)?,
             file,
@@ -128,6 +128,11 @@ impl Capture {
 
     /// The report of what was captured so far. A last packet shows that all before it were written.
     pub(crate) fn report(self) -> Value {
+        self.report_with(&[])
+    }
+
+    /// As [`Self::report`], with more arguments.
+    pub(crate) fn report_with(self, arguments: &[&Path]) -> Value {
         let mark = b"shadowtap-interop-mark";
         let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         wait("the capture", || {
@@ -139,7 +144,8 @@ impl Capture {
         let mut command = Command::new(SENSOR);
         command
             .args(["replay", "--format", "json", "--store", "none"])
-            .arg(&self.file);
+            .arg(&self.file)
+            .args(arguments);
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))

@@ -9,6 +9,7 @@ mod dns;
 mod gaps;
 mod golden;
 mod h2;
+mod h3;
 mod http;
 mod joins;
 mod layers;

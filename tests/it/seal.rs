@@ -52,20 +52,96 @@ pub(crate) fn answer() -> Vec<u8> {
 
 /// An Initial with these frames, whose keys come from `origin`.
 pub(crate) fn initial(head: &Head<'_>, origin: &[u8], by: By, number: u32, frames: &[u8]) -> Vec<u8> {
-    let (salt, prefix) = match head.version {
-        V2 => ("0dede3def700a6db819381be6e269dcbf9bd2ed9", "quicv2"),
-        DRAFT_29 => ("afbfec289993d24c9e9786f19c6111e04390a899", "quic"),
-        _ => ("38762cf7f55934b34d179ae6a4c80cadccbb7f0a", "quic"),
+    let salt = match head.version {
+        V2 => "0dede3def700a6db819381be6e269dcbf9bd2ed9",
+        DRAFT_29 => "afbfec289993d24c9e9786f19c6111e04390a899",
+        _ => "38762cf7f55934b34d179ae6a4c80cadccbb7f0a",
     };
     let common = Salt::new(hkdf::HKDF_SHA256, &hex(salt)).extract(origin);
     let name = if by == By::Client { "client in" } else { "server in" };
-    let secret = Prk::new_less_safe(hkdf::HKDF_SHA256, &expand(&common, name, 32));
+    let secret = expand(&common, name, 32);
     let mut out = vec![0xc3 | if head.version == V2 { 0x10 } else { 0 }];
     out.extend(head.version.to_be_bytes());
     ids(head, &mut out);
     varint(head.token.len(), &mut out);
     out.extend(head.token);
-    seal(out, &secret, prefix, number, frames)
+    varint(4 + frames.len() + 16, &mut out);
+    Cipher::new(AES_128, head.version, &secret).seal(out, number, frames)
+}
+
+/// A cipher suite: hash, cipher, header protection, length of its keys.
+pub(crate) type Suite = (
+    &'static hkdf::Algorithm,
+    &'static aead::Algorithm,
+    &'static quic::Algorithm,
+    usize,
+);
+
+pub(crate) const AES_128: Suite = (&hkdf::HKDF_SHA256, &aead::AES_128_GCM, &quic::AES_128, 16);
+pub(crate) const AES_256: Suite = (&hkdf::HKDF_SHA384, &aead::AES_256_GCM, &quic::AES_256, 32);
+pub(crate) const CHACHA_20: Suite = (&hkdf::HKDF_SHA256, &aead::CHACHA20_POLY1305, &quic::CHACHA20, 32);
+
+/// Keys of one direction.
+pub(crate) struct Cipher {
+    suite: Suite,
+    prefix: &'static str,
+    secret: Vec<u8>,
+    header: HeaderProtectionKey,
+    phase: bool,
+}
+
+impl Cipher {
+    pub(crate) fn new(suite: Suite, version: u32, secret: &[u8]) -> Self {
+        let prefix = if version == V2 { "quicv2" } else { "quic" };
+        let header = expand(&Prk::new_less_safe(*suite.0, secret), &format!("{prefix} hp"), suite.3);
+        Self {
+            suite,
+            prefix,
+            secret: secret.to_vec(),
+            header: HeaderProtectionKey::new(suite.2, &header).unwrap(),
+            phase: false,
+        }
+    }
+
+    fn derive(&self, what: &str, length: usize) -> Vec<u8> {
+        let secret = Prk::new_less_safe(*self.suite.0, &self.secret);
+        expand(&secret, &format!("{} {what}", self.prefix), length)
+    }
+
+    /// From now on with the next keys.
+    pub(crate) fn update(&mut self) {
+        self.secret = self.derive("ku", self.secret.len());
+        self.phase = !self.phase;
+    }
+
+    /// A packet with a short header.
+    pub(crate) fn short(&self, destination: &[u8], number: u32, frames: &[u8]) -> Vec<u8> {
+        let first = 0x43 | if self.phase { 4 } else { 0 };
+        self.seal([&[first][..], destination].concat(), number, frames)
+    }
+
+    /// Closes a header with the packet number, and protects the packet.
+    fn seal(&self, mut out: Vec<u8>, number: u32, frames: &[u8]) -> Vec<u8> {
+        let (mut nonce, key) = (self.derive("iv", 12), self.derive("key", self.suite.3));
+        let number_at = out.len();
+        out.extend(number.to_be_bytes());
+        for (byte, part) in nonce.iter_mut().rev().zip(number.to_le_bytes()) {
+            *byte ^= part;
+        }
+        let key = LessSafeKey::new(UnboundKey::new(self.suite.1, &key).unwrap());
+        let mut payload = frames.to_vec();
+        let nonce = Nonce::try_assume_unique_for_key(&nonce).unwrap();
+        key.seal_in_place_append_tag(nonce, Aad::from(&out), &mut payload)
+            .unwrap();
+        out.extend(payload);
+        let mask = self.header.new_mask(&out[number_at + 4..number_at + 20]).unwrap();
+        out[0] ^= mask[0] & if out[0] & 0x80 == 0 { 0x1f } else { 0x0f };
+        out[number_at..]
+            .iter_mut()
+            .zip(&mask[1..])
+            .for_each(|(byte, mask)| *byte ^= mask);
+        out
+    }
 }
 
 /// A packet of another kind than Initial, by its bits in version 1: nobody can open it.
@@ -123,7 +199,7 @@ pub(crate) fn udp(from: ([u8; 4], u16), to: ([u8; 4], u16), payload: &[u8]) -> V
 }
 
 /// A variable-length integer.
-fn varint(value: usize, out: &mut Vec<u8>) {
+pub(crate) fn varint(value: usize, out: &mut Vec<u8>) {
     match value {
         0..64 => out.push(value as u8),
         64..16_384 => out.extend((value as u16 | 0x4000).to_be_bytes()),
@@ -142,34 +218,6 @@ fn ids(head: &Head<'_>, out: &mut Vec<u8>) {
         out.push(u8::try_from(id.len()).unwrap());
         out.extend(id);
     }
-}
-
-/// Closes a long header with length and packet number, and protects the packet.
-fn seal(mut out: Vec<u8>, secret: &Prk, prefix: &str, number: u32, frames: &[u8]) -> Vec<u8> {
-    let derive = |what: &str, length| expand(secret, &format!("{prefix} {what}"), length);
-    let (mut nonce, key, header) = (derive("iv", 12), derive("key", 16), derive("hp", 16));
-    varint(4 + frames.len() + 16, &mut out);
-    let number_at = out.len();
-    out.extend(number.to_be_bytes());
-    nonce
-        .iter_mut()
-        .rev()
-        .zip(number.to_le_bytes())
-        .for_each(|(byte, part)| *byte ^= part);
-    let key = LessSafeKey::new(UnboundKey::new(&aead::AES_128_GCM, &key).unwrap());
-    let mut payload = frames.to_vec();
-    let nonce = Nonce::try_assume_unique_for_key(&nonce).unwrap();
-    key.seal_in_place_append_tag(nonce, Aad::from(&out), &mut payload)
-        .unwrap();
-    out.extend(payload);
-    let header = HeaderProtectionKey::new(&quic::AES_128, &header).unwrap();
-    let mask = header.new_mask(&out[number_at + 4..number_at + 20]).unwrap();
-    out[0] ^= mask[0] & 0x0f;
-    out[number_at..]
-        .iter_mut()
-        .zip(&mask[1..])
-        .for_each(|(byte, mask)| *byte ^= mask);
-    out
 }
 
 fn expand(secret: &Prk, label: &str, length: usize) -> Vec<u8> {

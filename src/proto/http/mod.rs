@@ -8,6 +8,7 @@ mod content;
 mod event_stream;
 mod h1;
 mod h2;
+mod h3;
 mod huffman;
 mod inflate;
 mod sse;
@@ -17,6 +18,7 @@ pub(super) use content::{JSONRPC, Peek, peek};
 pub use event_stream::PROTOCOL as EVENT_STREAM;
 pub use h1::PROTOCOL as HTTP_1;
 pub use h2::PROTOCOL as HTTP_2;
+pub(super) use h3::Http3;
 pub use websocket::PROTOCOL as WEBSOCKET;
 
 use self::body::Said;

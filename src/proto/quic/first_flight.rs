@@ -96,8 +96,10 @@ impl FirstFlight {
             end.at = at;
         }
         end.largest = end.largest.max(Some(opened.number));
-        for Frame::Crypto { offset, data } in Frames::new(opened.payload) {
-            end.take(offset, data, max_bytes);
+        for frame in Frames::new(opened.payload) {
+            if let Frame::Crypto { offset, data } = frame {
+                end.take(offset, data, max_bytes);
+            }
         }
         Push::Read
     }
@@ -108,6 +110,11 @@ impl FirstFlight {
         self.server.keys = Keys::initial(version, &self.origin, Direction::ToClient)?;
         self.version = version;
         Some(())
+    }
+
+    /// The version that both ends speak, as far as is known.
+    pub(super) fn version(&self) -> Version {
+        self.version
     }
 
     /// The ClientHello, as far as it has come.

@@ -35,7 +35,7 @@ pub(super) struct Midway {
     /// A run per direction, indexed by [`Direction::index`].
     runs: [Run; 2],
     /// Connection ids that each end has named last.
-    named: [Vec<u8>; 2],
+    named: [Option<Vec<u8>>; 2],
 }
 
 /// Datagrams in a row that agree.
@@ -84,8 +84,19 @@ impl Midway {
             Direction::ToServer => (to_server, to_client),
             Direction::ToClient => (to_client, to_server),
         };
+        let mine = mine.get_or_insert_default();
         mine.clear();
         mine.extend_from_slice(ids.source);
-        ids.destination.len() >= ECHO_MIN_BYTES && ids.destination == other.as_slice()
+        ids.destination.len() >= ECHO_MIN_BYTES && Some(ids.destination) == other.as_deref()
+    }
+
+    /// Length of the connection id in short headers that travel in `dir`, if their receiver has named itself.
+    pub(super) fn id_len(&self, dir: Direction) -> Option<usize> {
+        let [client, server] = &self.named;
+        let receiver = match dir {
+            Direction::ToServer => server,
+            Direction::ToClient => client,
+        };
+        receiver.as_ref().map(Vec::len)
     }
 }

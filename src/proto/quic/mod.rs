@@ -1,35 +1,43 @@
-//! QUIC (RFC 9000, RFC 9001, RFC 9369): the ClientHello out of Initial packets, and the fact that a flow is encrypted.
+//! QUIC (RFC 9000, RFC 9001, RFC 9369): the hellos out of Initial packets, the fact that a flow is encrypted, and, where
+//! key material opens it, HTTP/3.
 //!
 //! The keys of Initial packets come from what everybody can see, so that the hello is read like that of TLS over TCP,
 //! however many packets and datagrams it takes, in whatever order they come. Once it was told and the server has
-//! answered nothing more can be learned, and the flow is bypassed: the bulk of a connection costs one lookup a packet.
-//! A version that cannot be read is waited through, because the client comes back with another one.
+//! answered nothing more can be learned without secrets, and the flow is bypassed: the bulk of a connection costs one
+//! lookup a packet. A version that cannot be read is waited through, because the client comes back with another one.
 //!
 //! A flow is QUIC when a packet opens with the keys that its connection id gives, or when its headers fit together to
 //! the last byte and name a known version. What is joined midway has neither: see `midway.rs` for what is said then.
 //!
-//! Does not read 0-RTT, and does not see a second connection between the same ports once the first was bypassed.
+//! Does not see a second connection between the same ports once the first was bypassed, and does not follow one to other
+//! addresses.
 
-mod bytes;
+pub(in crate::proto) mod bytes;
+mod connection;
 mod first_flight;
 mod frame;
 mod midway;
+mod numbers;
 mod order;
 mod packet;
 mod protect;
+mod streams;
 #[cfg(test)]
 mod vectors;
 mod version;
+mod waiting;
 
 use crate::model::chunk::{Chunk, Data};
 use crate::model::flow::Why;
 use crate::model::net::{Direction, Transport};
 use crate::model::observation::Fact;
 use crate::model::stamp::Stamp;
+use crate::proto::quic::connection::Connection;
 use crate::proto::quic::first_flight::{FirstFlight, Message, Push};
 use crate::proto::quic::midway::Midway;
 use crate::proto::quic::packet::{Long, Packet};
 use crate::proto::quic::version::{Kind, Version};
+use crate::proto::quic::waiting::{Found, Waiting};
 use crate::proto::tls::hello::{ClientHello, ServerHello};
 use crate::proto::tls::ja4::Carrier;
 use crate::stream::layer::{Env, Layer, Prefix, Probe, Protocol, Step, Up};
@@ -95,22 +103,24 @@ fn names_known(versions: &[u8]) -> bool {
 
 fn open(env: &Env) -> Box<dyn Layer> {
     Box::new(Quic {
-        max_bytes: env.head_max_bytes,
+        env: env.clone(),
         datagrams: 0,
         attempts: 0,
         sure: false,
         answered: false,
         asked: None,
         flight: None,
+        waiting: None,
+        connection: None,
         midway: Midway::default(),
         opened: Vec::new(),
     })
 }
 
-/// Reads one flow until both ends have said what they say in clear.
+/// Reads one flow until both ends have said what they say in clear; with its secrets, to its end.
 struct Quic {
-    /// Longest ClientHello.
-    max_bytes: usize,
+    /// Limits and key material.
+    env: Env,
     datagrams: u32,
     attempts: u32,
     /// It is QUIC beyond doubt.
@@ -120,6 +130,9 @@ struct Quic {
     asked: Option<Asked>,
     /// The connection that the client tries to open.
     flight: Option<Box<FirstFlight>>,
+    /// The connection may be opened yet.
+    waiting: Option<Waiting>,
+    connection: Option<Box<Connection>>,
     midway: Midway,
     /// Scratch.
     opened: Vec<u8>,
@@ -136,8 +149,9 @@ struct Asked {
 impl Layer for Quic {
     fn push(&mut self, chunk: Chunk<'_>, up: &mut Up<'_>) -> Step {
         let Data::Bytes(datagram) = chunk.data else {
-            return self.give_up(up);
+            return self.end(chunk.at, up);
         };
+        self.look(up);
         self.datagrams = self.datagrams.saturating_add(1);
         let mut rest = datagram;
         for _ in 0..PACKETS_MAX {
@@ -149,6 +163,7 @@ impl Layer for Quic {
                 Packet::Long(long) => self.long(&long, behind, &chunk, up),
                 Packet::Negotiation(versions) => self.sure |= names_known(versions),
                 Packet::Short(bytes) => {
+                    self.protected(chunk.dir, chunk.at, bytes, up);
                     if !self.sure && self.midway.short(chunk.dir, bytes) {
                         return Step::Bypass(Why::Opaque);
                     }
@@ -163,14 +178,43 @@ impl Layer for Quic {
 impl Quic {
     /// What follows from a datagram.
     fn step(&mut self, up: &mut Up<'_>) -> Step {
+        match (&self.connection, &self.waiting) {
+            (Some(connection), _) if connection.is_hopeless() => return Step::Bypass(Why::WrongSecrets),
+            (None, Some(waiting)) if waiting.is_full() => return Step::Bypass(Why::NoSecrets),
+            (Some(_), _) | (None, Some(_)) => return Step::Continue,
+            (None, None) => {}
+        }
         let waited = |since: u32| self.datagrams.saturating_sub(since);
         let hopeless = self.flight.as_ref().is_some_and(|flight| flight.is_hopeless());
         let patience = if self.sure { SILENT_MAX } else { DOUBTFUL_MAX };
         match &self.asked {
-            Some(asked) if self.answered || waited(asked.datagram) >= UNANSWERED_MAX => Step::Bypass(Why::Opaque),
+            Some(asked) if self.answered || waited(asked.datagram) >= UNANSWERED_MAX => Step::Bypass(self.veil()),
             None if hopeless || waited(0) >= patience => self.give_up(up),
             Some(_) | None => Step::Continue,
         }
+    }
+
+    /// Why a flow whose hello was told is not read any further.
+    fn veil(&self) -> Why {
+        let in_use = self.env.keys.as_ref().is_some_and(|keys| keys.secrets.is_in_use());
+        if in_use { Why::NoSecrets } else { Why::Opaque }
+    }
+
+    /// The flow has ended.
+    fn end(&mut self, at: Stamp, up: &mut Up<'_>) -> Step {
+        if let Some(connection) = &mut self.connection {
+            connection.close(at, up);
+            let fits = connection.is_open();
+            return if fits {
+                Step::Continue
+            } else {
+                Step::Bypass(Why::WrongSecrets)
+            };
+        }
+        if self.asked.is_some() {
+            return Step::Bypass(self.veil());
+        }
+        self.give_up(up)
     }
 
     /// Nothing more will come of it. A name often stands in what has come of a hello.
@@ -190,6 +234,7 @@ impl Quic {
         match (long.kind, chunk.dir) {
             (Kind::Initial, Direction::ToServer) => self.ask(long, chunk.at, up),
             (Kind::Initial, Direction::ToClient) => self.answer(long, chunk.at, up),
+            (Kind::ZeroRtt, Direction::ToServer) => self.protected(chunk.dir, chunk.at, long.whole, up),
             (Kind::Handshake | Kind::Retry | Kind::ZeroRtt, _) => {}
         }
     }
@@ -197,13 +242,11 @@ impl Quic {
     /// An Initial of the client: of the attempt that is followed, or of another one.
     fn ask(&mut self, long: &Long<'_>, at: Stamp, up: &mut Up<'_>) {
         let Self {
-            max_bytes,
-            opened,
-            flight,
-            ..
+            env, opened, flight, ..
         } = self;
-        let mut read =
-            |flight: &mut FirstFlight| flight.push(Direction::ToServer, long, at, *max_bytes, opened) == Push::Read;
+        let mut read = |flight: &mut FirstFlight| {
+            flight.push(Direction::ToServer, long, at, env.head_max_bytes, opened) == Push::Read
+        };
         if !flight.as_mut().is_some_and(|flight| read(flight)) {
             let fresh = (self.attempts < ATTEMPTS_MAX).then(|| FirstFlight::new(long)).flatten();
             // What its own connection id does not open belongs to an attempt whose first packet was not captured.
@@ -231,13 +274,21 @@ impl Quic {
                 random: hello.random,
                 datagram: self.datagrams,
             });
+            let reads = hello.alpn.iter().any(|name| name.starts_with(b"h3"));
+            self.waiting = self
+                .env
+                .keys
+                .as_ref()
+                .filter(|_| reads)
+                .map(|keys| Waiting::new(hello.random, keys));
+            self.look(up);
         }
     }
 
     /// An Initial of the server.
     fn answer(&mut self, long: &Long<'_>, at: Stamp, up: &mut Up<'_>) {
         let Some(flight) = &mut self.flight else { return };
-        flight.push(Direction::ToClient, long, at, self.max_bytes, &mut self.opened);
+        flight.push(Direction::ToClient, long, at, self.env.head_max_bytes, &mut self.opened);
         let hello = flight
             .server_hello()
             .filter(|message| message.whole && !self.answered && self.asked.is_some());
@@ -246,6 +297,40 @@ impl Quic {
         {
             up.fact(at, Fact::TlsAnswer(hello.fact()));
             self.answered = true;
+        }
+    }
+
+    /// Looks for the secrets of the connection that was asked for, and opens what was held for them.
+    fn look(&mut self, up: &mut Up<'_>) {
+        let Some(waiting) = &mut self.waiting else { return };
+        let Some(found) = waiting.look(&self.env) else { return };
+        let held = waiting.take();
+        self.waiting = None;
+        let Found::Connection(connection) = found else { return };
+        if let Some(mut before) = self.connection.replace(connection) {
+            before.close(held.first().map_or_else(Stamp::default, |held| held.at), up);
+        }
+        self.attempts = 0;
+        for held in held {
+            self.protected(held.dir, held.at, &held.bytes, up);
+        }
+    }
+
+    /// A packet that only secrets open.
+    fn protected(&mut self, dir: Direction, at: Stamp, packet: &[u8], up: &mut Up<'_>) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.hold(dir, at, packet);
+            return;
+        }
+        let Some(connection) = &mut self.connection else { return };
+        let version = self.flight.as_ref().map_or(Version::V1, |flight| flight.version());
+        match packet::next(packet) {
+            Some((Packet::Long(long), _)) => connection.early(&long, at, up),
+            Some((Packet::Short(bytes), _)) => {
+                let id_len = self.midway.id_len(dir);
+                connection.short((dir, at), bytes, (version, id_len), up);
+            }
+            _ => {}
         }
     }
 }

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::chunk::Data;
+
 /// Charged for each held piece beside its bytes: its share of the map and of the allocator, in bytes.
 const PIECE_COST_BYTES: usize = 64;
 
@@ -52,6 +54,35 @@ impl Order {
             }
             at = at.saturating_add(length as u64);
             bytes = rest;
+        }
+    }
+
+    /// Offset of the next byte to hand on.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// What is held, in bytes, with the cost of each piece.
+    pub(super) fn cost(&self) -> usize {
+        self.cost
+    }
+
+    /// Waits for nothing any longer: gives all that is held, with the holes as gaps, and goes on at `offset` at least.
+    pub(super) fn flush(&mut self, offset: u64, give: &mut dyn FnMut(Data<'_>)) {
+        for (start, piece) in std::mem::take(&mut self.held) {
+            self.jump(start, give);
+            give(Data::Bytes(&piece));
+            self.next = self.next.saturating_add(piece.len() as u64);
+        }
+        self.cost = 0;
+        self.jump(offset, give);
+    }
+
+    fn jump(&mut self, offset: u64, give: &mut dyn FnMut(Data<'_>)) {
+        let missing = offset.saturating_sub(self.next);
+        if missing > 0 {
+            give(Data::Gap(missing));
+            self.next = offset;
         }
     }
 

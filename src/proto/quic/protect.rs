@@ -1,14 +1,17 @@
 //! Packet protection (RFC 9001, section 5): keys from a secret, header protection, packet numbers, and the opening of
 //! a packet. The secrets of Initial packets come from what everybody can see.
 //!
-//! Seals nothing and keeps no secret longer than it takes to derive keys from it.
+//! Seals nothing, and keeps no secret longer than it takes to derive keys from it; the next secret of a key update is
+//! kept by the caller.
 
 use ring::aead::quic::{self, HeaderProtectionKey};
 use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{self, KeyType, Prk, Salt};
+use zeroize::Zeroizing;
 
 use super::version::{Use, Version};
 use crate::model::net::Direction;
+use crate::stream::secrets::{SECRET_MAX_BYTES, Secret};
 
 const IV_BYTES: usize = 12;
 /// Where the sample of header protection begins, behind the first byte of the packet number.
@@ -16,12 +19,62 @@ const SAMPLE_AT: usize = 4;
 const SAMPLE_BYTES: usize = 16;
 /// Length of the secret of an Initial packet: the output of SHA-256.
 const SECRET_BYTES: usize = 32;
+const LONG: u8 = 0x80;
+/// In the first byte of a short header: which keys of an update protect it (RFC 9001, section 6).
+const KEY_PHASE: u8 = 0x04;
+
+/// A cipher suite of TLS 1.3, as far as QUIC allows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Suite {
+    Aes128,
+    Aes256,
+    ChaCha20,
+}
+
+impl Suite {
+    /// Those with secrets of this length.
+    pub(super) const fn of_secret(length: usize) -> &'static [Self] {
+        match length {
+            32 => &[Self::Aes128, Self::ChaCha20],
+            48 => &[Self::Aes256],
+            _ => &[],
+        }
+    }
+
+    fn hash(self) -> hkdf::Algorithm {
+        match self {
+            Self::Aes128 | Self::ChaCha20 => hkdf::HKDF_SHA256,
+            Self::Aes256 => hkdf::HKDF_SHA384,
+        }
+    }
+
+    const fn packet(self) -> &'static aead::Algorithm {
+        match self {
+            Self::Aes128 => &aead::AES_128_GCM,
+            Self::Aes256 => &aead::AES_256_GCM,
+            Self::ChaCha20 => &aead::CHACHA20_POLY1305,
+        }
+    }
+
+    const fn header(self) -> &'static quic::Algorithm {
+        match self {
+            Self::Aes128 => &quic::AES_128,
+            Self::Aes256 => &quic::AES_256,
+            Self::ChaCha20 => &quic::CHACHA20,
+        }
+    }
+}
 
 /// Keys of one direction at one encryption level.
 pub(super) struct Keys {
-    packet: LessSafeKey,
-    iv: [u8; IV_BYTES],
     header: HeaderProtectionKey,
+    pub(super) packet: PacketKey,
+}
+
+/// What opens the payload of packets.
+pub(super) struct PacketKey {
+    key: LessSafeKey,
+    iv: [u8; IV_BYTES],
 }
 
 /// A packet without its protection.
@@ -31,6 +84,16 @@ pub(super) struct Opened<'b> {
     pub(super) number: u64,
     /// Frames.
     pub(super) payload: &'b [u8],
+}
+
+/// A packet without header protection, in the buffer that it was put into.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bare {
+    /// Packet number, whole.
+    pub(super) number: u64,
+    /// Key phase of a short header.
+    pub(super) phase: bool,
+    header_len: usize,
 }
 
 impl Keys {
@@ -43,31 +106,18 @@ impl Keys {
         };
         let common = Salt::new(hkdf::HKDF_SHA256, version.salt()).extract(origin);
         let mut secret = [0; SECRET_BYTES];
-        expand(&common, label, hkdf::HKDF_SHA256, |okm| okm.fill(&mut secret).ok())?;
-        let secret = Prk::new_less_safe(hkdf::HKDF_SHA256, &secret);
-        Self::derive(version, &secret, &aead::AES_128_GCM, &quic::AES_128)
+        expand(&common, label, Length(SECRET_BYTES), |okm| okm.fill(&mut secret).ok())?;
+        Self::derive(version, Suite::Aes128, &secret)
     }
 
-    fn derive(
-        version: Version,
-        secret: &Prk,
-        packet: &'static aead::Algorithm,
-        header: &'static quic::Algorithm,
-    ) -> Option<Self> {
-        let mut iv = [0; IV_BYTES];
-        expand(secret, version.label(Use::Iv), Length(IV_BYTES), |okm| {
-            okm.fill(&mut iv).ok()
+    /// Keys from a secret of the handshake.
+    pub(super) fn derive(version: Version, suite: Suite, secret: &[u8]) -> Option<Self> {
+        let prk = Prk::new_less_safe(suite.hash(), secret);
+        let header = expand(&prk, version.label(Use::HeaderProtection), suite.header(), |okm| {
+            Some(HeaderProtectionKey::from(okm))
         })?;
-        let packet = expand(secret, version.label(Use::Packet), packet, |okm| {
-            Some(UnboundKey::from(okm))
-        })?;
-        Some(Self {
-            packet: LessSafeKey::new(packet),
-            iv,
-            header: expand(secret, version.label(Use::HeaderProtection), header, |okm| {
-                Some(HeaderProtectionKey::from(okm))
-            })?,
-        })
+        let packet = PacketKey::derive(version, suite, secret)?;
+        Some(Self { header, packet })
     }
 
     /// Takes the protection off a packet, into `buffer`; `None` when these are not its keys. `number_at` is where its
@@ -79,6 +129,18 @@ impl Keys {
         largest: Option<u64>,
         buffer: &'b mut Vec<u8>,
     ) -> Option<Opened<'b>> {
+        let bare = self.bare(whole, number_at, largest, buffer)?;
+        self.packet.open(&bare, buffer)
+    }
+
+    /// Takes the protection off the header of a packet, into `buffer`.
+    pub(super) fn bare(
+        &self,
+        whole: &[u8],
+        number_at: usize,
+        largest: Option<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> Option<Bare> {
         let sample_at = number_at.checked_add(SAMPLE_AT)?;
         let sample = whole.get(sample_at..sample_at.checked_add(SAMPLE_BYTES)?)?;
         let [mask, number_mask @ ..] = self.header.new_mask(sample).ok()?;
@@ -86,18 +148,49 @@ impl Keys {
         buffer.extend_from_slice(whole);
         let first = buffer.first_mut()?;
         // Of a long header four bits are protected, of a short one five (RFC 9001, section 5.4.1).
-        *first ^= mask & if *first & 0x80 == 0 { 0x1f } else { 0x0f };
+        *first ^= mask & if *first & LONG == 0 { 0x1f } else { 0x0f };
+        let phase = *first & KEY_PHASE != 0;
         let length = usize::from(*first & 3).checked_add(1)?;
-        let (header, payload) = buffer.split_at_mut_checked(number_at.checked_add(length)?)?;
+        let header_len = number_at.checked_add(length)?;
         let mut truncated = 0_u32;
-        for (byte, mask) in header.get_mut(number_at..)?.iter_mut().zip(number_mask) {
+        for (byte, mask) in buffer.get_mut(number_at..header_len)?.iter_mut().zip(number_mask) {
             *byte ^= mask;
             truncated = truncated << 8 | u32::from(*byte);
         }
-        let number = whole_number(truncated, length, largest);
-        let nonce = Nonce::assume_unique_for_key(self.nonce(number));
-        let payload = self.packet.open_in_place(nonce, Aad::from(&*header), payload).ok()?;
-        Some(Opened { number, payload })
+        Some(Bare {
+            number: whole_number(truncated, length, largest),
+            phase,
+            header_len,
+        })
+    }
+}
+
+impl PacketKey {
+    /// From a secret of the handshake or of a key update.
+    pub(super) fn derive(version: Version, suite: Suite, secret: &[u8]) -> Option<Self> {
+        let prk = Prk::new_less_safe(suite.hash(), secret);
+        let mut iv = [0; IV_BYTES];
+        expand(&prk, version.label(Use::Iv), Length(IV_BYTES), |okm| {
+            okm.fill(&mut iv).ok()
+        })?;
+        let key = expand(&prk, version.label(Use::Packet), suite.packet(), |okm| {
+            Some(UnboundKey::from(okm))
+        })?;
+        Some(Self {
+            key: LessSafeKey::new(key),
+            iv,
+        })
+    }
+
+    /// Takes the protection off the payload. What is in the buffer is of no more use when that fails.
+    pub(super) fn open<'b>(&self, bare: &Bare, buffer: &'b mut [u8]) -> Option<Opened<'b>> {
+        let (header, payload) = buffer.split_at_mut_checked(bare.header_len)?;
+        let nonce = Nonce::assume_unique_for_key(self.nonce(bare.number));
+        let payload = self.key.open_in_place(nonce, Aad::from(&*header), payload).ok()?;
+        Some(Opened {
+            number: bare.number,
+            payload,
+        })
     }
 
     fn nonce(&self, number: u64) -> [u8; IV_BYTES] {
@@ -109,6 +202,17 @@ impl Keys {
     }
 }
 
+/// The secret behind this one (RFC 9001, section 6.1).
+pub(super) fn update(version: Version, suite: Suite, secret: &Secret) -> Option<Secret> {
+    let bytes = secret.bytes();
+    let mut next = Zeroizing::new([0; SECRET_MAX_BYTES]);
+    let out = next.get_mut(..bytes.len())?;
+    let prk = Prk::new_less_safe(suite.hash(), bytes);
+    expand(&prk, version.label(Use::Update), Length(bytes.len()), |okm| {
+        okm.fill(out).ok()
+    })?;
+    Secret::new(next.get(..bytes.len())?)
+}
 /// A packet number from its last `length` bytes (RFC 9000, appendix A.3).
 fn whole_number(truncated: u32, length: usize, largest: Option<u64>) -> u64 {
     let expected = largest.map_or(0, |largest| largest.saturating_add(1));
@@ -186,6 +290,30 @@ mod tests {
                     assert!(keys.open(&packet[..length], 18, None, &mut buffer).is_none());
                 }
             }
+        }
+    }
+
+    /// RFC 9001 and RFC 9369, appendix A.5, with the secret of the next key phase.
+    #[test]
+    fn opens_the_published_short_header() {
+        let secret = Secret::new(&hex(vectors::CHACHA20_SECRET)).unwrap();
+        for (version, packet, next) in [
+            (
+                Version::V1,
+                vectors::V1_CHACHA20,
+                "1223504755036d556342ee9361d253421a826c9ecdf3c7148684b36b714881f9",
+            ),
+            (
+                Version::V2,
+                vectors::V2_CHACHA20,
+                "c69374c49e3d2a9466fa689e49d476db5d0dfbc87d32ceeaa6343fd0ae4c7d88",
+            ),
+        ] {
+            let keys = Keys::derive(version, Suite::ChaCha20, secret.bytes()).unwrap();
+            let mut buffer = Vec::new();
+            let opened = keys.open(&hex(packet), 1, Some(654_360_563), &mut buffer).unwrap();
+            assert_eq!((opened.number, opened.payload), (654_360_564, &[1][..]));
+            assert_eq!(update(version, Suite::ChaCha20, &secret).unwrap().bytes(), hex(next));
         }
     }
 

@@ -18,6 +18,9 @@ pub(super) const SERVER_PAYLOAD: &str = "\
     02000000000600405a020000560303eefce7f7b37ba1d1632e96677825ddf73988cfc79825df566dc5430b9a045a1200130100002e003300\
     24001d00209d3c940d89690b84d08a60993c144eca684d1081287c834d5311bcf32bb9da1a002b00020304";
 
+/// Secret of the packets with a short header.
+pub(super) const CHACHA20_SECRET: &str = "9ac312a7f877468ebe69422748ad00a15443f18203a07d6060f688f30f21632b";
+
 pub(super) const V1_CHACHA20: &str = "4cfe4189655e5cd55c41f69080575d7999c25a5bfb";
 
 pub(super) const V1_CLIENT: &str = "\
@@ -50,6 +53,8 @@ pub(super) const V1_SERVER: &str = "\
     cf000000010008f067a5502a4262b5004075c0d95a482cd0991cd25b0aac406a5816b6394100f37a1c69797554780bb38cc5a99f5ede4cf7\
     3c3ec2493a1839b3dbcba3f6ea46c5b7684df3548e7ddeb9c3bf9c73cc3f3bded74b562bfb19fb84022f8ef4cdd93795d77d06edbb7aaf2f\
     58891850abbdca3d20398c276456cbc42158407dd074ee";
+
+pub(super) const V2_CHACHA20: &str = "5558b1c60ae7b6b932bc27d786f4bc2bb20f2162ba";
 
 pub(super) const V2_CLIENT: &str = "\
     d76b3343cf088394c8f03e5157080000449ea0c95e82ffe67b6abcdb4298b485dd04de806071bf03dceebfa162e75d6c96058bdbfb127cdf\

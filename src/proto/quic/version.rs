@@ -62,9 +62,11 @@ impl Version {
             (Self::Draft | Self::V1, Use::HeaderProtection) => "quic hp",
             (Self::Draft | Self::V1, Use::Iv) => "quic iv",
             (Self::Draft | Self::V1, Use::Packet) => "quic key",
+            (Self::Draft | Self::V1, Use::Update) => "quic ku",
             (Self::V2, Use::HeaderProtection) => "quicv2 hp",
             (Self::V2, Use::Iv) => "quicv2 iv",
             (Self::V2, Use::Packet) => "quicv2 key",
+            (Self::V2, Use::Update) => "quicv2 ku",
         }
     }
 }
@@ -75,4 +77,6 @@ pub(super) enum Use {
     HeaderProtection,
     Iv,
     Packet,
+    /// The secret of the next key phase.
+    Update,
 }

@@ -8,7 +8,7 @@
 use super::table::Table;
 use crate::proto::http::huffman;
 
-pub(super) use super::table::Field;
+pub(in crate::proto::http) use super::table::Field;
 
 /// Longest integer (section 5.1): names, values and sizes are far below it.
 const INTEGER_MAX: u64 = 1 << 31;
@@ -67,7 +67,7 @@ impl Decoder {
         let index = integer(rest, if inserts { 6 } else { 4 })?;
         self.name.clear();
         let known = if index == 0 {
-            string(rest, &mut self.name)?;
+            string(rest, 7, &mut self.name)?;
             true
         } else {
             let name = self.table.get(index)?.name;
@@ -75,7 +75,7 @@ impl Decoder {
             name.is_some()
         };
         self.value.clear();
-        string(rest, &mut self.value)?;
+        string(rest, 7, &mut self.value)?;
         let name = known.then_some(&self.name[..]);
         each(Field {
             name,
@@ -89,9 +89,9 @@ impl Decoder {
 }
 
 /// An integer with a prefix of so many bits (section 5.1).
-fn integer(rest: &mut &[u8], prefix_bits: u32) -> Option<usize> {
+pub(in crate::proto::http) fn integer(rest: &mut &[u8], prefix_bits: u32) -> Option<usize> {
     let (first, mut tail) = rest.split_first()?;
-    let mask = 1_u8.wrapping_shl(prefix_bits).wrapping_sub(1);
+    let mask = u8::MAX.wrapping_shr(8_u32.saturating_sub(prefix_bits));
     let mut value = u64::from(first & mask);
     if value == u64::from(mask) {
         let mut shift = 0_u32;
@@ -112,10 +112,11 @@ fn integer(rest: &mut &[u8], prefix_bits: u32) -> Option<usize> {
     usize::try_from(value).ok()
 }
 
-/// A string (section 5.2), appended to `out`.
-fn string(rest: &mut &[u8], out: &mut Vec<u8>) -> Option<()> {
-    let compressed = *rest.first()? & 0x80 != 0;
-    let len = integer(rest, 7)?;
+/// A string (section 5.2), appended to `out`, whose length has a prefix of so many bits. The bit before them tells
+/// whether it is compressed.
+pub(in crate::proto::http) fn string(rest: &mut &[u8], prefix_bits: u32, out: &mut Vec<u8>) -> Option<()> {
+    let compressed = *rest.first()? & 1_u8.wrapping_shl(prefix_bits) != 0;
+    let len = integer(rest, prefix_bits)?;
     let (text, behind) = rest.split_at_checked(len)?;
     *rest = behind;
     if compressed {

@@ -11,7 +11,7 @@ mod blocks;
 mod bodies;
 mod frame;
 mod head;
-mod hpack;
+pub(super) mod hpack;
 mod loss;
 mod probe;
 mod streams;
@@ -145,6 +145,11 @@ impl Http2 {
             upgraded: false,
             held: 0,
         }
+    }
+
+    /// What another framing was written as.
+    pub(super) fn carried(limits: Limits) -> Self {
+        Self::new(limits, State::Head, 0)
     }
 
     /// The connection that an HTTP/1 one was upgraded to (RFC 7540, section 3.2), after so many exchanges.

@@ -34,9 +34,9 @@ const STATIC: [(&str, &str); 61] = [
 
 /// A field as it is known: what an unseen entry said is `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Field<'a> {
-    pub(super) name: Option<&'a [u8]>,
-    pub(super) value: Option<&'a [u8]>,
+pub(in crate::proto::http) struct Field<'a> {
+    pub(in crate::proto::http) name: Option<&'a [u8]>,
+    pub(in crate::proto::http) value: Option<&'a [u8]>,
 }
 
 /// Both tables of one direction.

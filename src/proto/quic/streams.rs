@@ -1,0 +1,172 @@
+//! The streams of an opened connection, each direction of each put in order and handed on (RFC 9000, sections 2 and 3).
+//!
+//! Bounded in number and in what they hold ahead of holes. A hole is told as a gap once what would fill it was lost to
+//! the capture: the receiver has acknowledged a packet that was never seen, or there is no room to wait any longer. What
+//! the network lost is sent again, and waited for. Cost per frame in order: two searches in ordered maps, no copy.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::order::Order;
+use crate::model::chunk::{Chunk, Data, Lane as Id};
+use crate::model::net::Direction;
+use crate::model::stamp::Stamp;
+
+/// Streams that are open at a time, both directions counted.
+const LANES_MAX: usize = 1024;
+/// Bytes that all streams of a connection hold ahead of holes.
+const HELD_MAX_BYTES: usize = 1 << 20;
+/// Bits of a stream id that tell who opened it, and whether it goes one way (RFC 9000, section 2.1).
+const KIND: Id = 3;
+/// Finished streams beyond the first unfinished one that are remembered, by kind of stream and direction.
+const FINISHED_MAX: usize = 1024;
+
+/// All streams of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    lanes: BTreeMap<Key, Lane>,
+    finished: BTreeMap<(Id, usize), Finished>,
+    /// What the orders of all lanes cost.
+    held: usize,
+    /// What was given up for lack of room.
+    shed: u64,
+}
+
+/// Stream id, and index of the direction.
+type Key = (Id, usize);
+
+#[derive(Debug, Default)]
+struct Lane {
+    order: Order,
+    /// Length of the whole stream, once known.
+    length: Option<u64>,
+}
+
+/// Streams of one kind that are over, so that what is repeated does not open them again.
+#[derive(Debug, Default)]
+struct Finished {
+    /// All below.
+    below: Id,
+    above: BTreeSet<Id>,
+}
+
+/// A piece of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece<'a> {
+    pub(super) id: Id,
+    pub(super) offset: u64,
+    pub(super) data: &'a [u8],
+    /// Length of the whole stream, where this piece tells.
+    pub(super) length: Option<u64>,
+    /// What is missing will never come.
+    pub(super) reset: bool,
+}
+
+/// Takes what is in order.
+pub(super) type Sink<'s> = dyn FnMut(Chunk<'_>) + 's;
+
+impl Streams {
+    /// A piece that travels in `dir`.
+    pub(super) fn push(&mut self, dir: Direction, at: Stamp, piece: &Piece<'_>, sink: &mut Sink<'_>) {
+        let key = (piece.id, dir.index());
+        if self.is_finished(key) {
+            return;
+        }
+        if !self.lanes.contains_key(&key) {
+            self.make_room();
+        }
+        let Self { lanes, held, shed, .. } = self;
+        let lane = lanes.entry(key).or_default();
+        lane.length = lane.length.or(piece.length);
+        let mut give = |data: Data<'_>| {
+            sink(Chunk {
+                at,
+                dir,
+                lane: piece.id,
+                data,
+            });
+        };
+        let before = lane.order.cost();
+        let room = HELD_MAX_BYTES.saturating_sub(held.saturating_sub(before));
+        let Piece { offset, data, .. } = *piece;
+        if !lane
+            .order
+            .push(offset, data, room, &mut |bytes| give(Data::Bytes(bytes)))
+        {
+            // No room to wait any longer.
+            *shed = shed.saturating_add(1);
+            lane.order.flush(offset, &mut give);
+            lane.order.push(offset, data, 0, &mut |bytes| give(Data::Bytes(bytes)));
+        }
+        if piece.reset {
+            lane.order.flush(piece.length.unwrap_or(0), &mut give);
+        }
+        *held = held.saturating_sub(before).saturating_add(lane.order.cost());
+        self.settle(key, &mut give);
+    }
+
+    /// Packets that travelled in `dir` were lost to the capture: what waits for them waits no longer.
+    pub(super) fn lose(&mut self, dir: Direction, at: Stamp, sink: &mut Sink<'_>) {
+        let torn = |(key, lane): (&Key, &Lane)| (key.1 == dir.index() && lane.order.cost() > 0).then_some(*key);
+        let torn: Vec<Key> = self.lanes.iter().filter_map(torn).collect();
+        for key in torn {
+            let mut give = |data: Data<'_>| {
+                sink(Chunk {
+                    at,
+                    dir,
+                    lane: key.0,
+                    data,
+                });
+            };
+            let Some(lane) = self.lanes.get_mut(&key) else { continue };
+            self.held = self.held.saturating_sub(lane.order.cost());
+            lane.order.flush(0, &mut give);
+            self.settle(key, &mut give);
+        }
+    }
+
+    /// What was given up for lack of room since the last call.
+    pub(super) fn take_shed(&mut self) -> u64 {
+        std::mem::take(&mut self.shed)
+    }
+
+    /// The end of a stream is told once, behind its last byte.
+    fn settle(&mut self, key: Key, give: &mut dyn FnMut(Data<'_>)) {
+        let done = |lane: &Lane| lane.length.is_some_and(|length| lane.order.next() >= length);
+        if self.lanes.get(&key).is_some_and(done) {
+            self.lanes.remove(&key);
+            self.finish(key);
+            give(Data::End);
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.lanes.len() >= LANES_MAX
+            && let Some((key, lane)) = self.lanes.pop_first()
+        {
+            self.held = self.held.saturating_sub(lane.order.cost());
+            self.shed = self.shed.saturating_add(1);
+            self.finish(key);
+        }
+    }
+
+    fn is_finished(&self, (id, dir): Key) -> bool {
+        let kind = self.finished.get(&(id & KIND, dir));
+        kind.is_some_and(|kind| id < kind.below || kind.above.contains(&id))
+    }
+
+    fn finish(&mut self, (id, dir): Key) {
+        let kind = self.finished.entry((id & KIND, dir)).or_default();
+        kind.above.insert(id);
+        if kind.below == 0 {
+            kind.below = id & KIND;
+        }
+        while kind.above.remove(&kind.below) {
+            kind.below = kind.below.saturating_add(KIND + 1);
+        }
+        if kind.above.len() > FINISHED_MAX
+            && let Some(oldest) = kind.above.pop_first()
+        {
+            kind.below = oldest.saturating_add(KIND + 1);
+        }
+    }
+}
