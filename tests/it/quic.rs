@@ -195,6 +195,31 @@ fn a_lost_datagram_is_waited_for_and_then_given_up() {
     }
 }
 
+/// A snap length cuts the tag off: the hello proves itself.
+#[test]
+fn a_name_before_a_cut_is_read() {
+    let ask = &flight(&FROM_CLIENT, &hello("mcp.example.test", 600), &[])[0];
+    for cut in 0..ask.len() {
+        let (told, step) = tell(&[turn(ToServer, &ask[..cut])]);
+        assert!(
+            name_of(&told).iter().all(|name| name == "mcp.example.test"),
+            "{cut}: {told:?}"
+        );
+        assert!(cut < 130 || !told.is_empty(), "{cut}: the name is there");
+        assert!(told.is_empty() || step == Step::Continue);
+    }
+    let flipped = [turn(ToClient, &ask[..200])];
+    assert_eq!(
+        tell(&flipped).0[0],
+        "swap",
+        "the beginning of a hello tells who is the client"
+    );
+    let mut other = ask[..200].to_vec();
+    other[60] ^= 1;
+    other[30] ^= 1;
+    assert!(name_of(&tell(&[turn(ToServer, &other)]).0).is_empty());
+}
+
 #[test]
 fn a_retry_changes_the_keys() {
     let hello = hello("mcp.example.test", 300);

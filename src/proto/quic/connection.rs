@@ -1,8 +1,8 @@
 //! A connection that key material opens: its packets behind the handshake, and HTTP/3 in their streams.
 //!
-//! The cipher suite, the length of the connection ids, and which of two versions was agreed on, are what opens the first
-//! packet of a direction: no packet of the handshake has to be seen for it. Costs the opening of every packet, copied
-//! once.
+//! The cipher suite, the length of the connection ids, and which of two versions was agreed on, are what opens the
+//! first packet of a direction: no packet of the handshake has to be seen for it. Costs the opening of every packet,
+//! copied once.
 //!
 //! Does not follow a connection to other addresses, and reads no protocol but HTTP/3.
 

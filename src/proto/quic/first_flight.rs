@@ -3,7 +3,7 @@
 use super::frame::{Frame, Frames};
 use super::order::Order;
 use super::packet::Long;
-use super::protect::Keys;
+use super::protect::{Keys, peek};
 use super::version::{Kind, Version};
 use crate::model::net::Direction;
 use crate::model::stamp::Stamp;
@@ -19,6 +19,8 @@ pub(super) struct FirstFlight {
     version: Version,
     client: End,
     server: End,
+    /// The capture has cut a packet of the client.
+    cut: bool,
 }
 
 /// What one end sends.
@@ -57,9 +59,29 @@ pub(super) enum Push {
 
 /// Whether a packet is the Initial of a client that opens a connection: its own connection id gives its keys.
 pub(super) fn opens(long: &Long<'_>) -> bool {
+    if long.cut && long.kind == Kind::Initial {
+        return begins(long, &mut Vec::new()).is_some();
+    }
     let keys = || Keys::initial(long.version, long.ids.destination, Direction::ToServer);
     let open = |keys: Keys| keys.open(long.whole, long.number_at, None, &mut Vec::new()).is_some();
-    long.kind == Kind::Initial && !long.cut && keys().is_some_and(open)
+    long.kind == Kind::Initial && keys().is_some_and(open)
+}
+
+/// What came of an Initial that the capture has cut, when it is the beginning of a ClientHello: six bytes of it stand
+/// for the tag.
+fn begins<'b>(long: &Long<'_>, buffer: &'b mut Vec<u8>) -> Option<&'b [u8]> {
+    let keys = (long.version, long.ids.destination, Direction::ToServer);
+    let payload = peek(keys, long.whole, long.number_at, buffer)?;
+    let begins = |frame: &Frame<'_>| {
+        matches!(
+            frame,
+            Frame::Crypto {
+                offset: 0,
+                data: [CLIENT_HELLO, 0, _, _, 3, 3, ..]
+            }
+        )
+    };
+    Frames::cut(payload).any(|frame| begins(&frame)).then_some(payload)
 }
 
 impl FirstFlight {
@@ -70,6 +92,7 @@ impl FirstFlight {
             version: long.version,
             client: End::new(Keys::initial(long.version, long.ids.destination, Direction::ToServer)?),
             server: End::new(Keys::initial(long.version, long.ids.destination, Direction::ToClient)?),
+            cut: false,
         })
     }
 
@@ -84,6 +107,9 @@ impl FirstFlight {
     ) -> Push {
         if long.version != self.version && self.turn(long.version).is_none() {
             return Push::Foreign;
+        }
+        if long.cut {
+            return self.push_cut(dir, long, at, max_bytes, buffer);
         }
         let end = match dir {
             Direction::ToServer => &mut self.client,
@@ -102,6 +128,29 @@ impl FirstFlight {
             }
         }
         Push::Read
+    }
+
+    /// As [`Self::push`], of a packet that the capture has cut.
+    fn push_cut(&mut self, dir: Direction, long: &Long<'_>, at: Stamp, max_bytes: usize, buffer: &mut Vec<u8>) -> Push {
+        let own = dir == Direction::ToServer && long.ids.destination == self.origin;
+        let Some(payload) = begins(long, buffer).filter(|_| own) else {
+            return Push::Foreign;
+        };
+        if self.client.messages.is_empty() {
+            self.client.at = at;
+        }
+        for frame in Frames::cut(payload) {
+            if let Frame::Crypto { offset, data } = frame {
+                self.client.take(offset, data, max_bytes);
+            }
+        }
+        self.cut = true;
+        Push::Read
+    }
+
+    /// Whether no more than the beginning of the hello may ever be seen.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// Both ends may agree on another version on the way (RFC 9368): the keys change, their origin does not.

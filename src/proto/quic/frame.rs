@@ -1,6 +1,6 @@
 //! The frames of a packet (RFC 9000, section 19): those that carry bytes, or tell of them, are given; all others are
-//! passed over by their form. A frame of an unknown kind has no length that could be read, so that the rest of its packet
-//! is lost. Extensions that are common are known by their form.
+//! passed over by their form. A frame of an unknown kind has no length that could be read, so that the rest of its
+//! packet is lost. Extensions that are common are known by their form.
 
 use super::bytes::Bytes;
 
@@ -45,17 +45,32 @@ impl Ack<'_> {
 }
 
 /// The frames of one packet.
-pub(super) struct Frames<'a>(Bytes<'a>);
+pub(super) struct Frames<'a> {
+    bytes: Bytes<'a>,
+    /// The packet ends too soon: so may the data of its last frame.
+    cut: bool,
+}
 
 impl<'a> Frames<'a> {
     /// Over the payload of an opened packet.
     pub(super) const fn new(payload: &'a [u8]) -> Self {
-        Self(Bytes(payload))
+        Self {
+            bytes: Bytes(payload),
+            cut: false,
+        }
+    }
+
+    /// Over what came of a payload.
+    pub(super) const fn cut(payload: &'a [u8]) -> Self {
+        Self {
+            bytes: Bytes(payload),
+            cut: true,
+        }
     }
 
     /// Passes one frame over, or gives it: `Some(None)` is a frame without anything to say.
     fn one(&mut self) -> Option<Option<Frame<'a>>> {
-        let bytes = &mut self.0;
+        let Self { bytes, cut } = self;
         let kind = bytes.varint()?;
         match kind {
             // PADDING: a run of it in one step.
@@ -74,7 +89,9 @@ impl<'a> Frames<'a> {
             }
             0x06 => {
                 let offset = bytes.varint()?;
-                let data = bytes.counted()?;
+                let length = usize::try_from(bytes.varint()?).ok()?;
+                let there = if *cut { length.min(bytes.0.len()) } else { length };
+                let data = bytes.take(there)?;
                 return Some(Some(Frame::Crypto { offset, data }));
             }
             0x08..=0x0f => return stream(bytes, kind).map(Some),

@@ -1,8 +1,8 @@
 //! What can be said of a flow that shows no packet which opens: joined midway, or of a version that cannot be read.
 //!
-//! A short header has one bit that is known, so a single datagram proves nothing. QUIC is believed, on the port of HTTPS
-//! alone, when a run of datagrams of one direction has what its short headers have and other protocols have not: the
-//! same connection id, protected bits in the first byte that change at random, and an end that looks like an
+//! A short header has one bit that is known, so a single datagram proves nothing. QUIC is believed, on the port of
+//! HTTPS alone, when a run of datagrams of one direction has what its short headers have and other protocols have not:
+//! the same connection id, protected bits in the first byte that change at random, and an end that looks like an
 //! authentication tag. Any other flow stays unknown: clients are often sent packets without a connection id, and a
 //! server on another port is not told apart from a game.
 //!

@@ -1,5 +1,5 @@
-//! QUIC (RFC 9000, RFC 9001, RFC 9369): the hellos out of Initial packets, the fact that a flow is encrypted, and, where
-//! key material opens it, HTTP/3.
+//! QUIC (RFC 9000, RFC 9001, RFC 9369): the hellos out of Initial packets, the fact that a flow is encrypted, and,
+//! where key material opens it, HTTP/3.
 //!
 //! The keys of Initial packets come from what everybody can see, so that the hello is read like that of TLS over TCP,
 //! however many packets and datagrams it takes, in whatever order they come. Once it was told and the server has
@@ -7,10 +7,11 @@
 //! lookup a packet. A version that cannot be read is waited through, because the client comes back with another one.
 //!
 //! A flow is QUIC when a packet opens with the keys that its connection id gives, or when its headers fit together to
-//! the last byte and name a known version. What is joined midway has neither: see `midway.rs` for what is said then.
+//! the last byte and name a known version. Where a snap length has cut the tag of a hello off, its beginning stands for
+//! it. What is joined midway has neither: see `midway.rs` for what is said then.
 //!
-//! Does not see a second connection between the same ports once the first was bypassed, and does not follow one to other
-//! addresses.
+//! Does not see a second connection between the same ports once the first was bypassed, and does not follow one to
+//! other addresses.
 
 pub(in crate::proto) mod bytes;
 mod connection;
@@ -261,12 +262,14 @@ impl Quic {
         let Some(message) = flight.as_ref().and_then(|flight| flight.client_hello()) else {
             return;
         };
-        let Some(hello) = Some(message)
-            .filter(|it| it.whole)
-            .and_then(|it| ClientHello::parse(it.body))
-        else {
+        let Some(hello) = ClientHello::parse(message.body) else {
             return;
         };
+        // A name often stands before the cut of a snap length.
+        let named = flight.as_ref().is_some_and(|flight| flight.is_cut()) && hello.sni.is_some();
+        if !(message.whole || named) {
+            return;
+        }
         let told = self.asked.as_ref().is_some_and(|asked| asked.random == hello.random);
         if !told {
             up.fact(message.at, Fact::Tls(hello.fact(Carrier::Quic)));

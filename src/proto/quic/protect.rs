@@ -4,6 +4,8 @@
 //! Seals nothing, and keeps no secret longer than it takes to derive keys from it; the next secret of a key update is
 //! kept by the caller.
 
+use aes::Aes128;
+use aes::cipher::{BlockCipherEncrypt as _, KeyInit as _};
 use ring::aead::quic::{self, HeaderProtectionKey};
 use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{self, KeyType, Prk, Salt};
@@ -19,6 +21,8 @@ const SAMPLE_AT: usize = 4;
 const SAMPLE_BYTES: usize = 16;
 /// Length of the secret of an Initial packet: the output of SHA-256.
 const SECRET_BYTES: usize = 32;
+const AES_128_KEY_BYTES: usize = 16;
+const AES_BLOCK_BYTES: usize = 16;
 const LONG: u8 = 0x80;
 /// In the first byte of a short header: which keys of an update protect it (RFC 9001, section 6).
 const KEY_PHASE: u8 = 0x04;
@@ -100,14 +104,7 @@ impl Keys {
     /// Keys of the Initial packets that travel in `dir` (RFC 9001, section 5.2). `origin` is the connection id that the
     /// client chose for the server: of its first packet, or of the first one behind a Retry.
     pub(super) fn initial(version: Version, origin: &[u8], dir: Direction) -> Option<Self> {
-        let label = match dir {
-            Direction::ToServer => "client in",
-            Direction::ToClient => "server in",
-        };
-        let common = Salt::new(hkdf::HKDF_SHA256, version.salt()).extract(origin);
-        let mut secret = [0; SECRET_BYTES];
-        expand(&common, label, Length(SECRET_BYTES), |okm| okm.fill(&mut secret).ok())?;
-        Self::derive(version, Suite::Aes128, &secret)
+        Self::derive(version, Suite::Aes128, &initial_secret(version, origin, dir)?)
     }
 
     /// Keys from a secret of the handshake.
@@ -200,6 +197,51 @@ impl PacketKey {
         }
         nonce
     }
+}
+
+/// What came of an Initial that the capture has cut, into `buffer`. The tag is missing, so that nothing proves the keys
+/// but what comes out.
+pub(super) fn peek<'b>(
+    (version, origin, dir): (Version, &[u8], Direction),
+    whole: &[u8],
+    number_at: usize,
+    buffer: &'b mut Vec<u8>,
+) -> Option<&'b [u8]> {
+    let secret = initial_secret(version, origin, dir)?;
+    let keys = Keys::derive(version, Suite::Aes128, &secret)?;
+    let bare = keys.bare(whole, number_at, None, buffer)?;
+    let prk = Prk::new_less_safe(hkdf::HKDF_SHA256, &secret);
+    let mut key = [0; AES_128_KEY_BYTES];
+    expand(&prk, version.label(Use::Packet), Length(AES_128_KEY_BYTES), |okm| {
+        okm.fill(&mut key).ok()
+    })?;
+    let cipher = Aes128::new(&key.into());
+    let nonce = keys.packet.nonce(bare.number);
+    let payload = buffer.get_mut(bare.header_len..)?;
+    // GCM counts from 2 (NIST SP 800-38D, section 7.1).
+    for (piece, counter) in payload.chunks_mut(AES_BLOCK_BYTES).zip(2_u32..) {
+        let mut block = [0; AES_BLOCK_BYTES];
+        let place = block.iter_mut();
+        place
+            .zip(nonce.into_iter().chain(counter.to_be_bytes()))
+            .for_each(|(to, from)| *to = from);
+        let mut block = block.into();
+        cipher.encrypt_block(&mut block);
+        piece.iter_mut().zip(block).for_each(|(byte, mask)| *byte ^= mask);
+    }
+    Some(payload)
+}
+
+/// The secret of the Initial packets that travel in `dir`.
+fn initial_secret(version: Version, origin: &[u8], dir: Direction) -> Option<[u8; SECRET_BYTES]> {
+    let label = match dir {
+        Direction::ToServer => "client in",
+        Direction::ToClient => "server in",
+    };
+    let common = Salt::new(hkdf::HKDF_SHA256, version.salt()).extract(origin);
+    let mut secret = [0; SECRET_BYTES];
+    expand(&common, label, Length(SECRET_BYTES), |okm| okm.fill(&mut secret).ok())?;
+    Some(secret)
 }
 
 /// The secret behind this one (RFC 9001, section 6.1).

@@ -1,8 +1,8 @@
 //! The streams of an opened connection, each direction of each put in order and handed on (RFC 9000, sections 2 and 3).
 //!
 //! Bounded in number and in what they hold ahead of holes. A hole is told as a gap once what would fill it was lost to
-//! the capture: the receiver has acknowledged a packet that was never seen, or there is no room to wait any longer. What
-//! the network lost is sent again, and waited for. Cost per frame in order: two searches in ordered maps, no copy.
+//! the capture: the receiver has acknowledged a packet that was never seen, or there is no room to wait any longer.
+//! What the network lost is sent again, and waited for. Cost per frame in order: two searches in ordered maps, no copy.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,12 +1,12 @@
 //! HTTP/3 (RFC 9114) for a passive reader: the frames of QUIC's streams, and their field sections.
 //!
-//! Requests, responses and bodies mean what they mean in HTTP/2, whose reader knows how to join, bound and tell them. So
-//! what comes here is put into HTTP/2's framing and handed on: a stream keeps its number, a decoded field section becomes
-//! a block of plain fields, data is passed on as it lies, with nine bytes in front. A section that needs insertions of
-//! the encoder stream which have not come makes its stream wait, bounded; then what it needs is unknown.
+//! Requests, responses and bodies mean what they mean in HTTP/2, whose reader knows how to join, bound and tell them.
+//! So what comes here is put into HTTP/2's framing and handed on: a stream keeps its number, a decoded field section
+//! becomes a block of plain fields, data is passed on as it lies, with nine bytes in front. A section that needs
+//! insertions of the encoder stream which have not come makes its stream wait, bounded; then what it needs is unknown.
 //!
-//! A gap inside the data of a stream leaves it in step; behind any other the rest of the stream is passed over. Control streams are read for one
-//! setting. Server push, WebTransport and datagrams are passed over.
+//! A gap inside the data of a stream leaves it in step; behind any other the rest of the stream is passed over. Control
+//! streams are read for one setting. Server push, WebTransport and datagrams are passed over.
 
 mod carried;
 mod fixed;
