@@ -136,6 +136,21 @@ fn a_packet_of_an_uninteresting_body_allocates_nothing() {
     assert_eq!(count() - before, 0, "allocations in {} packets", rest.len());
 }
 
+/// A frame within VXLAN within ERSPAN, as a mirror of a virtual network comes.
+fn mirrored(frame: &[u8]) -> Vec<u8> {
+    let within = |protocol: u8, header: &[u8], frame: &[u8]| {
+        let len = u16::try_from(20 + header.len() + frame.len()).unwrap().to_be_bytes();
+        let ip = [
+            0x45, 0, len[0], len[1], 0, 0, 0, 0, 64, protocol, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
+        ];
+        [&[2; 12], &[8, 0][..], &ip, header, frame].concat()
+    };
+    let len = u16::try_from(16 + frame.len()).unwrap().to_be_bytes();
+    let vxlan = [0xc0, 0, 0x12, 0xb5, len[0], len[1], 0, 0, 8, 0, 0, 0, 0, 0, 31, 0];
+    let erspan = [0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 5, 0, 7, 0, 0, 0, 1];
+    within(47, &erspan, &within(17, &vxlan, frame))
+}
+
 #[test]
 fn a_bypassed_packet_allocates_nothing() {
     // Of no protocol that is known.
@@ -143,14 +158,18 @@ fn a_bypassed_packet_allocates_nothing() {
         .then(here(), Act::Open)
         .up(here(), b"\x00\x01\x02 nothing that anyone knows")
         .down(here(), vec![0xee; 1_000_000]);
-    let [warm, rest] = halves(&script, 20);
-    let mut shard = shard();
-    feed(&mut shard, &warm);
-    let before = count();
-    feed(&mut shard, &rest);
-    assert_eq!(count() - before, 0, "allocations in {} packets", rest.len());
-    let counters = shard.counters();
-    assert_eq!(counters.bypassed.iter().sum::<u64>(), 1, "the flow is not bypassed");
+    let plain = halves(&script, 20);
+    let wrap = |frames: &Vec<(i64, Vec<u8>)>| frames.iter().map(|(at, frame)| (*at, mirrored(frame))).collect();
+    let wrapped = [wrap(&plain[0]), wrap(&plain[1])];
+    for [warm, rest] in [plain, wrapped] {
+        let mut shard = shard();
+        feed(&mut shard, &warm);
+        let before = count();
+        feed(&mut shard, &rest);
+        assert_eq!(count() - before, 0, "allocations in {} packets", rest.len());
+        let counters = shard.counters();
+        assert_eq!(counters.bypassed.iter().sum::<u64>(), 1, "the flow is not bypassed");
+    }
 }
 
 /// A connection in steady state: heads and small bodies of no interest reuse what the first ones needed.

@@ -10,7 +10,7 @@ use crate::model::chunk::{Chunk, Data};
 use crate::model::flow::{FlowInfo, Why};
 use crate::model::net::{Direction, Transport};
 use crate::model::observation::{Breach, Cover, Fact, Observation, Violation};
-use crate::model::packet::{Datagram, Segment};
+use crate::model::packet::{Datagram, Outer, Segment};
 use crate::model::server::Encryption;
 use crate::model::stamp::Stamp;
 use crate::model::suspect::Suspect;
@@ -57,13 +57,14 @@ pub(super) struct Outcome {
 }
 
 impl Conversation {
-    pub(super) fn new(info: &FlowInfo) -> Self {
+    /// `outer` is what was around the first packet.
+    pub(super) fn new(info: &FlowInfo, outer: Option<Outer>) -> Self {
         let ports = [info.tuple.client.port, info.tuple.server.port];
         Self {
             reassembly: Reassembly::default(),
             stream: Stream::outer(info.tuple.transport, info.from_start, ports),
             reader: Reader::default(),
-            tally: Tally::default(),
+            tally: Tally::within(outer.map(|outer| (info.seen.first, outer))),
             precious: false,
             ech_hellos: 0,
             opened: false,

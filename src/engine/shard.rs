@@ -68,23 +68,23 @@ impl Shard {
             decoder,
             ..
         } = self;
-        match decoder.decode(raw).map(|decoded| decoded.packet) {
-            Ok(Packet::Tcp(segment)) => {
+        match decoder.decode(raw).map(|decoded| (decoded.packet, decoded.outer)) {
+            Ok((Packet::Tcp(segment), outer)) => {
                 let (key, from_low) = steer::key(segment.src, segment.dst, Transport::Tcp);
                 if let Some(slice) = owned(slices, shared, &key) {
                     slice.count(raw);
-                    slice.segment(key, from_low, &segment, shared);
+                    slice.segment(key, from_low, &segment, outer, shared);
                 }
             }
-            Ok(Packet::Udp(datagram)) => {
+            Ok((Packet::Udp(datagram), outer)) => {
                 let (key, from_low) = steer::key(datagram.src, datagram.dst, Transport::Udp);
                 if let Some(slice) = owned(slices, shared, &key) {
                     slice.count(raw);
-                    slice.datagram(key, from_low, &datagram, shared);
+                    slice.datagram(key, from_low, &datagram, outer, shared);
                 }
             }
-            Ok(Packet::Encrypted(bytes)) => self.outside(raw, 0, bytes),
-            Ok(Packet::Fragment | Packet::Other) => self.outside(raw, 0, 0),
+            Ok((Packet::Encrypted(bytes), _)) => self.outside(raw, 0, bytes),
+            Ok((Packet::Fragment | Packet::Other, _)) => self.outside(raw, 0, 0),
             Err(_) => self.outside(raw, 1, 0),
         }
     }

@@ -16,7 +16,7 @@ use crate::inventory::admission::{Admission, SLICES};
 use crate::model::counters::Counters;
 use crate::model::flow::Why;
 use crate::model::net::{FiveTuple, Transport};
-use crate::model::packet::{Datagram, Flags, RawPacket, Segment};
+use crate::model::packet::{Datagram, Flags, Outer, RawPacket, Segment};
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::packet::steer::FlowKey;
 use crate::stream::layer::{Env, Step};
@@ -91,14 +91,21 @@ impl Slice {
         self.keep.counters.count(raw);
     }
 
-    pub(super) fn segment(&mut self, key: FlowKey, from_low: bool, segment: &Segment<'_>, shared: &Shared) {
+    pub(super) fn segment(
+        &mut self,
+        key: FlowKey,
+        from_low: bool,
+        segment: &Segment<'_>,
+        outer: Option<Outer>,
+        shared: &Shared,
+    ) {
         let open = || {
             let client = sender_is_client(Transport::Tcp, segment.src, segment.dst, segment.flags);
             let tuple = tuple(Transport::Tcp, segment.src, segment.dst, client);
             let from_start = segment.flags.has(Flags::SYN);
             let silent = State::Silent(None);
             let mut flow = Flow::new(tuple, client == from_low, from_start, segment.at, silent);
-            flow.state = State::Talking(Box::new(Conversation::new(&flow.info)));
+            flow.state = State::Talking(Box::new(Conversation::new(&flow.info, outer)));
             flow
         };
         let replaces = |flow: &Flow<State>| flow.handshake.reuses(flow.direction(from_low), segment);
@@ -113,13 +120,20 @@ impl Slice {
         );
     }
 
-    pub(super) fn datagram(&mut self, key: FlowKey, from_low: bool, datagram: &Datagram<'_>, shared: &Shared) {
+    pub(super) fn datagram(
+        &mut self,
+        key: FlowKey,
+        from_low: bool,
+        datagram: &Datagram<'_>,
+        outer: Option<Outer>,
+        shared: &Shared,
+    ) {
         let open = || {
             let client = sender_is_client(Transport::Udp, datagram.src, datagram.dst, Flags::default());
             let tuple = tuple(Transport::Udp, datagram.src, datagram.dst, client);
             let silent = State::Silent(None);
             let mut flow = Flow::new(tuple, client == from_low, true, datagram.at, silent);
-            flow.state = State::Talking(Box::new(Conversation::new(&flow.info)));
+            flow.state = State::Talking(Box::new(Conversation::new(&flow.info, outer)));
             flow
         };
         self.packet(

@@ -137,6 +137,7 @@ fn server(suspect: Suspect) -> Server {
         path: None,
         transports: vec![McpTransport::UnknownEncrypted],
         encryption: suspect.encryption,
+        outer: None,
         decrypted: false,
         evidence: suspect.evidence,
         confidence: grade.confidence(),

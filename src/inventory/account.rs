@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::model::mcp::{Auth, McpTransport, Revision};
 use crate::model::observation::Offer;
+use crate::model::packet::Outer;
 use crate::model::server::{Audience, Encryption, Mark, Messages, Peer};
 use crate::model::stamp::{Span, Stamp, Timestamp};
 use crate::model::tls::Ja4;
@@ -24,6 +25,8 @@ pub(super) struct Account {
     pub(super) transports: BTreeSet<McpTransport>,
     /// Strongest around its messages.
     pub(super) encryption: Encryption,
+    /// What was around its earliest flow that was within anything.
+    pub(super) outer: Said<Outer>,
     /// Bits of [`crate::model::observation::Proof`] without `ECHO`.
     pub(super) proof: u8,
     /// Requests that echoed what only a server gives, and those of them that were refused.
@@ -116,6 +119,7 @@ impl Account {
         join_span(&mut self.seen, other.seen);
         self.transports.extend(other.transports);
         self.encryption = self.encryption.max(other.encryption);
+        earliest(&mut self.outer, other.outer);
         self.proof |= other.proof;
         self.echoed += other.echoed;
         self.refused += other.refused;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::inventory::account::{
-    Account, Agent, ClientSeen, PageKey, PageSeen, SessionSeen, ToolSeen, earliest, first_of,
+    Account, Agent, ClientSeen, PageKey, PageSeen, Said, SessionSeen, ToolSeen, earliest, first_of,
 };
 use crate::inventory::kept::{Kept, clip};
 use crate::inventory::names::{Heard, Weight};
@@ -21,8 +21,9 @@ use crate::model::mcp::{Auth, McpTransport, RpcKind, Site};
 use crate::model::message::Field;
 use crate::model::net::{Direction, Scope};
 use crate::model::observation::{Fact, Implementation, Listing, Mcp, Observation, Proof, ToolDef};
+use crate::model::packet::Outer;
 use crate::model::server::{Audience, Encryption, Lookup, Mark, Peer};
-use crate::model::stamp::Span;
+use crate::model::stamp::{Span, Stamp};
 use crate::model::suspect::Suspect;
 use crate::model::tls::Ja4;
 
@@ -52,6 +53,8 @@ pub struct Tally {
     pub(super) suspects: Vec<Suspect>,
     /// Of the flow's ClientHello.
     ja4: Option<Ja4>,
+    /// What was around the flow, and since when.
+    outer: Said<Outer>,
     messages: u32,
     kept: Kept,
 }
@@ -84,6 +87,14 @@ impl Erase<'_> {
 }
 
 impl Tally {
+    /// Empty, of a flow that was within something from its first packet on.
+    pub fn within(outer: Option<(Stamp, Outer)>) -> Self {
+        Self {
+            outer,
+            ..Self::default()
+        }
+    }
+
     /// Whether it is time to hand it over although the flow goes on.
     pub fn is_full(&self) -> bool {
         self.messages >= FLUSH_MESSAGES || self.findings.len() >= FLUSH_FINDINGS || self.heard.len() >= FLUSH_HEARD
@@ -114,6 +125,7 @@ impl Tally {
         };
         self.messages = self.messages.saturating_add(1);
         let account = account(&mut self.accounts, &mcp.site, redact.text);
+        earliest(&mut account.outer, self.outer);
         let erase = &mut Erase {
             kept: &mut self.kept,
             redact,

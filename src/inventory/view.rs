@@ -264,6 +264,7 @@ fn server(group: &Group) -> Server {
         path: key.path.clone(),
         transports,
         encryption: account.encryption,
+        outer: account.outer.map(|(_, outer)| outer),
         // Its messages were read.
         decrypted: account.encryption != Encryption::None,
         evidence: ServerEvidence::Message,

@@ -70,7 +70,7 @@ pub enum Packet<'a> {
 }
 
 /// What was around a packet: the layer nearest to it of each kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Outer {
     /// VLAN identifier (IEEE 802.1Q).
     pub vlan: Option<u16>,

@@ -10,6 +10,7 @@ use crate::model::counters::Counters;
 use crate::model::finding::Finding;
 use crate::model::mcp::{Auth, McpTransport, Revision};
 use crate::model::net::{Endpoint, FiveTuple, Scope};
+use crate::model::packet::Outer;
 use crate::model::stamp::{Span, Stamp, Timestamp};
 use crate::model::suspect::{Inferred, Suspect};
 use crate::model::tls::Ja4;
@@ -111,6 +112,8 @@ pub struct Server {
     pub transports: Vec<McpTransport>,
     /// Encryption.
     pub encryption: Encryption,
+    /// What was around the first packet of its earliest flow that was within a VLAN or a tunnel.
+    pub outer: Option<Outer>,
     /// Whether key material opened it.
     pub decrypted: bool,
     /// What it rests on.

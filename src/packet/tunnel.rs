@@ -81,26 +81,26 @@ impl Tunnels {
 
     /// Whether a datagram may be a tunnel's.
     #[inline]
-    pub(super) const fn may_open(&self, datagram: &Datagram<'_>) -> bool {
-        self.mask & (bit(datagram.dst.port) | bit(datagram.src.port)) != 0
+    pub(super) fn may_open(&self, datagram: &Datagram<'_>) -> bool {
+        self.mask & (bit(datagram.dst.port) | bit(datagram.src.port)) != 0 && self.row(datagram).is_some()
+    }
+
+    fn row(&self, datagram: &Datagram<'_>) -> Option<Open> {
+        let (src, dst) = (datagram.src.port, datagram.dst.port);
+        let row = self.ports.iter().find(|row| row.0 == dst).map(|row| row.1);
+        let either = || self.teredo.contains(&dst) || self.teredo.contains(&src);
+        row.or_else(|| either().then_some(teredo::open as Open))
     }
 
     /// What is inside a datagram.
     pub(super) fn over_udp<'a>(&self, datagram: &Datagram<'a>, policy: Checksums) -> Option<Inner<'a>> {
-        if !self.may_open(datagram) {
-            return None;
-        }
+        let open = self.row(datagram)?;
         let outside = Payload {
             data: datagram.payload,
             cut: datagram.missing as usize,
             policy,
         };
-        let row = self.ports.iter().find(|row| row.0 == datagram.dst.port);
-        if let Some((_, open)) = row {
-            return open(&outside);
-        }
-        let teredo = self.teredo.contains(&datagram.dst.port) || self.teredo.contains(&datagram.src.port);
-        if teredo { teredo::open(&outside) } else { None }
+        open(&outside)
     }
 }
 

@@ -22,6 +22,7 @@ fn server() -> Server {
         path: Some("/team/mcp".into()),
         transports: vec![McpTransport::StreamableHttp],
         encryption: Encryption::None,
+        outer: None,
         decrypted: false,
         evidence: ServerEvidence::Message,
         confidence: 1.0,

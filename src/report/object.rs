@@ -4,6 +4,8 @@
 //! struct borrows from the view and is written as it stands: the same view gives the same bytes. It knows no file, no
 //! store and no clock.
 
+mod outer;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -19,6 +21,7 @@ use crate::model::stamp::Timestamp;
 use crate::model::suspect::{GAP_BOUNDS_MS, SIZE_BOUNDS, Shape};
 use crate::model::tls::Ja4;
 use crate::report::display;
+use crate::report::object::outer::OuterObject;
 
 /// Writes one JSON object on one line.
 ///
@@ -141,6 +144,9 @@ pub(crate) struct ServerObject<'a> {
     transport: Option<&'static str>,
     transports: Vec<&'static str>,
     encryption: &'static str,
+    /// Only where there was anything around.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outer: Option<OuterObject>,
     decrypted: bool,
     evidence: &'static str,
     confidence: Hundredths,
@@ -229,6 +235,7 @@ impl<'a> ServerObject<'a> {
             transport: server.transports.first().map(|transport| transport.word()),
             transports: server.transports.iter().map(|transport| transport.word()).collect(),
             encryption: server.encryption.word(),
+            outer: server.outer.map(OuterObject::of),
             decrypted: server.decrypted,
             evidence: server.evidence.word(),
             confidence: Hundredths(server.confidence),

@@ -45,6 +45,7 @@ pub(crate) fn server(id: &str, endpoint: &str) -> Server {
         path: Some("/mcp".into()),
         transports: vec![McpTransport::StreamableHttp],
         encryption: Encryption::None,
+        outer: None,
         decrypted: false,
         evidence: ServerEvidence::Message,
         confidence: 1.0,

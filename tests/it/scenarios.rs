@@ -9,14 +9,14 @@ use crate::conversations::{Expect, Scenario, all, here, http_sse, streamable};
 use crate::run;
 use crate::talk::{self, Act, PLAIN, Script, Side, UNKIND, Wire};
 
-/// What a report says about servers, clients and findings, but for times and packet numbers.
+/// What a report says about servers, clients and findings, but for times, packet numbers and what was around them.
 pub(crate) fn essence(report: &Value) -> Value {
     let mut essence = report.clone();
     let tree = essence.as_object_mut().unwrap();
     tree.remove("capture");
     for list in ["servers", "clients", "lookups", "findings"] {
         for entry in tree[list].as_array_mut().unwrap() {
-            for key in ["first_seen", "last_seen", "packet"] {
+            for key in ["first_seen", "last_seen", "outer", "packet"] {
                 entry.as_object_mut().unwrap().remove(key);
             }
         }

@@ -1,6 +1,6 @@
 //! A conversation is the same one whatever it is wrapped in, and what only resembles a wrapping is left as it is.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use shadowtap::model::packet::Packet;
 use shadowtap::packet::{Checksums, Config, Decoder};
 use shadowtap::source::{Pull, open_file};
@@ -29,6 +29,10 @@ fn bare() -> [Frames; 2] {
     [capture("py_streamable_stateful.pcap"), capture("ipv6_streamable.pcap")]
 }
 
+fn kind(name: &str) -> Wrap {
+    KINDS.iter().find(|kind| kind.0 == name).unwrap().1
+}
+
 fn is_ip(frame: &[u8]) -> bool {
     matches!(frame[12..14], [8, 0] | [0x86, 0xdd])
 }
@@ -44,6 +48,14 @@ fn wrapped(frames: &Frames, wrap: Wrap) -> Frames {
         (*at, out)
     };
     numbered.map(wrap).collect()
+}
+
+/// The same with a tunnel of frames, which takes those too that are no longer IP.
+fn bridged(frames: &Frames, wrap: Wrap) -> Frames {
+    (1..)
+        .zip(frames)
+        .map(|(number, (at, frame))| (*at, wrap(frame, number)))
+        .collect()
 }
 
 /// Fragments of one packet in any order, some of them twice.
@@ -114,9 +126,16 @@ fn nested_and_fragmented_changes_nothing() {
                     told += &format!(" in fragments of {mtu},");
                     disturbed = fragmented(&disturbed, mtu, &mut random);
                 }
-                let (name, wrap) = KINDS[random.below(KINDS.len())];
+                let ip = disturbed.iter().any(|(_, frame)| is_ip(frame));
+                let fits = |name: &str| ip || wrap::bridges(name);
+                let kinds: Vec<_> = KINDS.iter().filter(|kind| fits(kind.0)).collect();
+                let (name, wrap) = kinds[random.below(kinds.len())];
                 told += &format!(" {name},");
-                disturbed = wrapped(&disturbed, wrap);
+                disturbed = if ip {
+                    wrapped(&disturbed, *wrap)
+                } else {
+                    bridged(&disturbed, *wrap)
+                };
             }
             let mtu = 68 + random.below(1_400);
             told += &format!(" in fragments of {mtu}");
@@ -136,6 +155,22 @@ fn nested_and_fragmented_changes_nothing() {
     }
 }
 
+/// Where an analyst has to look for a server.
+#[test]
+fn the_report_tells_what_was_around() {
+    let [frames, _] = bare();
+    let [tag, vxlan, erspan] = ["802.1Q", "VXLAN", "ERSPAN II"].map(kind);
+    let outer = |frames: &Frames| run::frames(frames)["servers"][0]["outer"].clone();
+    assert_eq!(outer(&frames), Value::Null);
+    assert_eq!(outer(&wrapped(&frames, tag))["vlan"], 7);
+    let nested = bridged(&bridged(&wrapped(&frames, tag), vxlan), erspan);
+    // The innermost: it tells the tenant. ERSPAN's VLAN is that of the outer frame.
+    let expect = json!({"vlan": 7, "tunnel": "vxlan", "id": 31, "source": "192.0.2.1", "destination": "192.0.2.2"});
+    assert_eq!(outer(&nested), expect);
+    assert_eq!(outer(&wrapped(&frames, erspan))["id"], 5);
+    assert_eq!(outer(&wrapped(&frames, erspan))["vlan"], 10);
+}
+
 /// A mirror of both directions of a link, or of both of its ends, and each copy comes in other fragments.
 #[test]
 fn copies_in_other_tags_are_one_conversation() {
@@ -143,7 +178,7 @@ fn copies_in_other_tags_are_one_conversation() {
     let [frames, _] = bare();
     let plain = essence(&run::frames(&frames));
     let bridged: Frames = wrapped(&frames, KINDS[0].1);
-    let mirrored = wrapped(&bridged, KINDS.iter().find(|kind| kind.0 == "VXLAN").unwrap().1);
+    let mirrored = wrapped(&bridged, kind("VXLAN"));
     let first = fragmented(&mirrored, 600, &mut random);
     let second = fragmented(&bridged, 9_000, &mut random);
     let mut both: Frames = [frames, first, second].concat();
@@ -156,11 +191,7 @@ fn copies_in_other_tags_are_one_conversation() {
 fn a_lost_fragment_is_a_gap() {
     let mut random = Random(3);
     let [frames, _] = bare();
-    let mut disturbed = fragmented(
-        &wrapped(&frames, KINDS.iter().find(|kind| kind.0 == "VXLAN").unwrap().1),
-        500,
-        &mut random,
-    );
+    let mut disturbed = fragmented(&wrapped(&frames, kind("VXLAN")), 500, &mut random);
     let at = disturbed.iter().rposition(|(_, frame)| frame[20] & 0x20 != 0).unwrap();
     let gone = disturbed.remove(at).1;
     disturbed.retain(|(_, frame)| *frame != gone);
@@ -268,7 +299,7 @@ fn what_is_not_quite_a_tunnel_is_none() {
 #[test]
 fn ports_are_as_configured_and_depth_is_bounded() {
     let [frames, _] = bare();
-    let vxlan = KINDS.iter().find(|kind| kind.0 == "VXLAN").unwrap().1;
+    let vxlan = kind("VXLAN");
     let mut settings = run::settings();
     settings.packet.vxlan_ports = vec![5_555];
     let (_, report) = run::frames_with(&wrapped(&frames, vxlan), settings, 1);

@@ -173,6 +173,19 @@ pub(crate) const KINDS: &[(&str, Wrap)] = &[
     }),
 ];
 
+/// Whether a kind of [`KINDS`] is a tunnel of frames, whatever they carry.
+pub(crate) fn bridges(name: &str) -> bool {
+    let families = ["ERSPAN", "NVGRE", "GRE, bridged", "Ethernet in IP"];
+    let exact = [
+        "GENEVE",
+        "VXLAN",
+        "VXLAN over IPv6",
+        "VXLAN of Linux",
+        "VXLAN-GPE of Ethernet",
+    ];
+    families.iter().any(|family| name.starts_with(family)) || exact.contains(&name)
+}
+
 /// Teredo around an IPv6 packet whose addresses are Teredo's.
 pub(crate) const TEREDO: &[(&str, Wrap)] = &[
     ("Teredo", |frame, _| udp(3544, 50_000, &frame[14..])),

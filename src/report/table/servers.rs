@@ -82,6 +82,11 @@ fn facts(server: &Server) -> Vec<String> {
         let read = if server.decrypted { " (decrypted)" } else { "" };
         facts.push(format!("{}{read}", server.encryption.word()));
     }
+    if let Some(outer) = server.outer {
+        let id = |id: Option<u32>| id.map(|id| format!(" {id}")).unwrap_or_default();
+        facts.extend(outer.tunnel.map(|tunnel| format!("in {tunnel}{}", id(outer.id))));
+        facts.extend(outer.vlan.map(|vlan| format!("VLAN {vlan}")));
+    }
     facts.extend(
         server
             .protocol_versions
