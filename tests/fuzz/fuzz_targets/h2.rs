@@ -31,7 +31,13 @@ fn frame(decisions: &mut Decisions<'_>) -> Vec<u8> {
     };
     let mut payload = payload.to_vec();
     payload.resize(len, 0);
-    [&(len as u32).to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes(), &payload].concat()
+    [
+        &(len as u32).to_be_bytes()[1..],
+        &[kind, flags],
+        &stream.to_be_bytes(),
+        &payload,
+    ]
+    .concat()
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -47,7 +53,11 @@ fuzz_target!(|data: &[u8]| {
         for (dir, bytes) in waiting.drain(..) {
             // A frame is cut in two, and the second part may be lost.
             let (one, two) = bytes.split_at(decisions.below(bytes.len() + 1));
-            let two = if decisions.byte() < 8 { Data::Gap(two.len() as u64) } else { Data::Bytes(two) };
+            let two = if decisions.byte() < 8 {
+                Data::Gap(two.len() as u64)
+            } else {
+                Data::Bytes(two)
+            };
             for data in [Data::Bytes(one), two] {
                 if matches!(data, Data::Bytes([]) | Data::Gap(0)) {
                     continue;
