@@ -173,9 +173,14 @@ impl Http2 {
         self.settle(dir, id, up);
         while self.held > self.limits.message_max_bytes.saturating_mul(MESSAGES_MAX) {
             let Some(heaviest) = self.streams.heaviest() else { break };
+            let before = self.held;
             up.shed(1);
             self.cut(Direction::ToServer, heaviest, up);
             self.cut(Direction::ToClient, heaviest, up);
+            debug_assert!(self.held < before, "what is cut gives its memory back");
+            if self.held >= before {
+                break;
+            }
         }
     }
 
