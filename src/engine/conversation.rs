@@ -346,7 +346,10 @@ impl<'p> Pipe<'p> {
                         seen.opened |= info.encryption == Encryption::None;
                         info.encryption = encryption;
                     }
-                    Fact::Uncovered(Cover::Relayed { host, .. }) => reader.named(host),
+                    Fact::Uncovered(Cover::Relayed { client, host }) => {
+                        client.into_iter().for_each(|client| tally.asked_by(client));
+                        reader.named(host);
+                    }
                     Fact::Announced(_)
                     | Fact::Dns(_)
                     | Fact::Http(_)

@@ -17,6 +17,9 @@ use crate::model::observation::Proof;
 /// stand for themselves.
 const GROUPS_MAX: usize = 512;
 
+/// Sessions of an account that are looked for in each group: one tells as much as all.
+const SESSIONS_MAX: usize = 16;
+
 /// Accounts that are one server.
 #[derive(Debug)]
 pub(super) struct Group {
@@ -65,9 +68,11 @@ impl Says {
 /// Merges the accounts of one address and port, sorted by key, into servers.
 pub(super) fn group(accounts: Vec<(SiteKey, Account)>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    // Named paths first: what has no path joins what has one.
+    // Named paths first: what has no path joins what has one. And what says who it is before what does not: the place that
+    // only takes what is posted belongs to the stream that answers.
     let (named, headless): (Vec<_>, Vec<_>) = accounts.into_iter().partition(|(key, _)| key.path.is_some());
-    for (key, account) in named.into_iter().chain(headless) {
+    let (telling, silent): (Vec<_>, Vec<_>) = named.into_iter().partition(|(_, account)| tells(account));
+    for (key, account) in telling.into_iter().chain(silent).chain(headless) {
         // What is neither asked in MCP's words nor answers in them is another service on the same port.
         if account.proof == 0 && account.echoed == 0 && account.aliases.is_empty() {
             continue;
@@ -76,7 +81,9 @@ pub(super) fn group(accounts: Vec<(SiteKey, Account)>) -> Vec<Group> {
         // Behind a lost head there may be another page of the same tools.
         let only = key.path.is_none() && groups.len() == 1;
         let fits = |group: &Group| group.takes(&key, &account, &says) || (only && meet(&group.says.names, &says.names));
-        match groups.iter().take(GROUPS_MAX).position(fits) {
+        let known = || groups.iter().take(GROUPS_MAX);
+        let owned = (!tells(&account)).then(|| known().position(|group| group.owns(&key, &account)));
+        match owned.flatten().or_else(|| known().position(fits)) {
             Some(at) => groups[at].absorb(key, account, says),
             None => groups.push(Group::new(key, account, says)),
         }
@@ -141,6 +148,18 @@ impl Group {
         self.proven |= other.proven;
     }
 
+    /// Whether an account that does not say who it is surely belongs here: its path was announced here, or its sessions
+    /// are of this server, whatever a proxy has made of the path.
+    fn owns(&self, key: &SiteKey, account: &Account) -> bool {
+        let announced = key
+            .path
+            .as_deref()
+            .is_some_and(|path| self.account.aliases.contains(path));
+        let shared = |session: &u64| self.account.sessions.contains_key(session);
+        (key.hostname == self.key.hostname || key.path.is_none())
+            && (announced || account.sessions.keys().take(SESSIONS_MAX).any(shared))
+    }
+
     /// Whether an account belongs here.
     fn takes(&self, key: &SiteKey, account: &Account, says: &Says) -> bool {
         if key.hostname != self.key.hostname && key.path.is_some() {
@@ -174,6 +193,11 @@ impl Group {
         // A request accepted with 202 at the address that an event stream announced (M9).
         self.proven |= !self.account.aliases.is_empty() && self.account.accepted > 0;
     }
+}
+
+/// Whether an account says who it is, or is the stream that announces where to post.
+fn tells(account: &Account) -> bool {
+    !(account.identities.is_empty() && account.tools.is_empty() && account.aliases.is_empty())
 }
 
 /// Rank of an account as the one that names the endpoint.

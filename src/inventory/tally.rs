@@ -57,6 +57,8 @@ pub struct Tally {
     outer: Said<Outer>,
     messages: u32,
     kept: Kept,
+    /// Who really asks, where a relay in front of the server says so. Said by the sender, and proven by nothing.
+    behind: Option<IpAddr>,
 }
 
 /// How texts become what may be kept.
@@ -113,6 +115,11 @@ impl Tally {
         self.messages = 0;
     }
 
+    /// A relay says that it asks for this client: what follows is the client's.
+    pub fn asked_by(&mut self, client: IpAddr) {
+        self.behind = Some(client);
+    }
+
     /// Adds an observation.
     pub fn learn(&mut self, seen: &Observation<'_>, redact: Redact<'_>) {
         let mcp = match seen.fact {
@@ -124,6 +131,7 @@ impl Tally {
             _ => return,
         };
         self.messages = self.messages.saturating_add(1);
+        let client = self.behind.unwrap_or(seen.flow.tuple.client.addr);
         let account = account(&mut self.accounts, &mcp.site, redact.text);
         earliest(&mut account.outer, self.outer);
         let erase = &mut Erase {
@@ -131,10 +139,10 @@ impl Tally {
             redact,
         };
         account.note(seen, mcp, erase);
-        account.note_peer(seen, mcp, self.ja4, erase);
-        account.note_session(seen, mcp, erase);
+        account.note_peer(seen, mcp, (client, self.ja4), erase);
+        account.note_session(seen, mcp, client, erase);
         if let Some(listing) = &mcp.listing {
-            account.note_listing(seen, mcp, listing, erase);
+            account.note_listing(seen, mcp, (listing, client), erase);
         }
     }
 
@@ -158,7 +166,10 @@ impl Tally {
     }
 
     /// Adds a finding: a repeat is counted.
-    pub fn add(&mut self, finding: Finding) {
+    pub fn add(&mut self, mut finding: Finding) {
+        if let (Some(behind), Some(client)) = (self.behind, &mut finding.key.client) {
+            *client = behind;
+        }
         join_finding(&mut self.findings, finding);
     }
 
@@ -295,8 +306,13 @@ impl Account {
     }
 
     /// The client address and what it proves.
-    fn note_peer(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>, ja4: Option<Ja4>, erase: &mut Erase<'_>) {
-        let client = seen.flow.tuple.client.addr;
+    fn note_peer(
+        &mut self,
+        seen: &Observation<'_>,
+        mcp: &Mcp<'_>,
+        (client, ja4): (IpAddr, Option<Ja4>),
+        erase: &mut Erase<'_>,
+    ) {
         let mark = mark(seen, mcp);
         let span = Span::at(seen.at);
         let began = seen.flow.seen.first;
@@ -314,7 +330,8 @@ impl Account {
         if mcp.dir == Direction::ToClient && (mcp.rpc.is_some() || mcp.success) {
             peer.answered = first_of(peer.answered, Some(mark));
         }
-        if Scope::of(client) != Scope::Loopback && seen.flow.encryption == Encryption::None {
+        // What counts is the leg at hand, wherever its client relays from.
+        if Scope::of(seen.flow.tuple.client.addr) != Scope::Loopback && seen.flow.encryption == Encryption::None {
             peer.cleartext = first_of(peer.cleartext, Some(mark));
             if mcp.auth.is_some_and(|auth| auth != Auth::None) {
                 peer.credential = first_of(peer.credential, Some(mark));
@@ -354,7 +371,7 @@ impl Account {
     }
 
     /// The MCP session.
-    fn note_session(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>, erase: &mut Erase<'_>) {
+    fn note_session(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>, client: IpAddr, erase: &mut Erase<'_>) {
         let handshake = mcp.success && mcp.call.is_some_and(|call| call.method == "initialize") && mcp.rpc.is_some();
         // A stateless handshake server gives no session id: the handshake itself is the session.
         let id = match mcp.session {
@@ -365,7 +382,6 @@ impl Account {
             None if handshake => seen.flow.id.rotate_left(17) ^ seen.at.packet,
             None => return,
         };
-        let client = seen.flow.tuple.client.addr;
         let session = self
             .sessions
             .entry(id)
@@ -413,7 +429,13 @@ impl Account {
     }
 
     /// One page of tools.
-    fn note_listing(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>, listing: &Listing<'_>, erase: &mut Erase<'_>) {
+    fn note_listing(
+        &mut self,
+        seen: &Observation<'_>,
+        mcp: &Mcp<'_>,
+        (listing, client): (&Listing<'_>, IpAddr),
+        erase: &mut Erase<'_>,
+    ) {
         let mark = mark(seen, mcp);
         let span = Span::at(seen.at);
         let mut names = BTreeSet::new();
@@ -432,9 +454,7 @@ impl Account {
             }
         }
         let auth = mcp.call.map(|call| call.auth).or(mcp.auth);
-        let holder = auth
-            .is_some_and(|auth| auth != Auth::None)
-            .then_some(seen.flow.tuple.client.addr);
+        let holder = auth.is_some_and(|auth| auth != Auth::None).then_some(client);
         let key = PageKey {
             audience: Audience { auth, client: holder },
             cursor: listing.cursor,
@@ -446,7 +466,7 @@ impl Account {
             mark,
             clients: BTreeSet::new(),
         });
-        known.clients.insert(seen.flow.tuple.client.addr);
+        known.clients.insert(client);
         known.seen.join(span);
         known.mark = known.mark.min(mark);
     }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use crate::mcp::calls::Calls;
 use crate::mcp::jsonrpc;
+use crate::mcp::names::Names;
 use crate::mcp::shape::{self, ResultShape};
 use crate::mcp::{legacy, proof, site, tools};
 use crate::model::flow::FlowInfo;
@@ -35,37 +36,6 @@ pub struct Reader {
     messages: u64,
     /// Messages left out of batches at the bound.
     shed: u64,
-}
-
-/// Host and path of the last request head, as sent and as kept.
-#[derive(Debug, Default)]
-struct Names {
-    host: Box<[u8]>,
-    hostname: Option<String>,
-    target: String,
-    template: String,
-    /// A `Fact::Http` was given for these names.
-    told: bool,
-    /// What led to the server where no request head names it: a TLS hello, or the relay before it.
-    below: Option<String>,
-}
-
-impl Names {
-    fn learn(&mut self, request: &Request) {
-        // The authority of an absolute target wins (RFC 9112, section 3.2.2): it names the server behind a proxy.
-        let host = request.authority().map(str::as_bytes);
-        let host = host.or_else(|| request.headers.get(Field::Host)).unwrap_or_default();
-        if *host != *self.host {
-            self.host = host.into();
-            self.hostname = site::hostname(host);
-            self.told = false;
-        }
-        if request.target != self.target || self.template.is_empty() {
-            self.target.clone_from(&request.target);
-            self.template = site::template(request.path());
-            self.told = false;
-        }
-    }
 }
 
 /// What surrounds the messages of one body.
@@ -131,18 +101,13 @@ impl Reader {
     /// A layer below the messages names the host that this flow goes to.
     pub fn named(&mut self, host: Option<&str>) {
         if let Some(host) = host {
-            self.names.below = Some(host.to_owned());
+            self.names.lead(host);
         }
     }
 
     /// The server that the flow's messages belong to, as far as its last request head tells.
     pub fn site(&self, flow: &FlowInfo) -> Site<'_> {
-        let read = !self.names.template.is_empty();
-        Site {
-            endpoint: flow.tuple.server,
-            hostname: self.names.hostname.as_deref().or(self.names.below.as_deref()),
-            path: read.then_some(self.names.template.as_str()),
-        }
+        self.names.last(flow)
     }
 
     /// Turns one message into observations.
@@ -151,8 +116,9 @@ impl Reader {
         let request = transaction.and_then(|transaction| transaction.request.as_ref());
         if let Some(request) = request {
             self.names.learn(request);
-            if let (Direction::ToServer, false, Some(transaction)) = (message.dir, self.names.told, transaction) {
-                self.names.told = true;
+            if let (Direction::ToServer, Some(transaction)) = (message.dir, transaction)
+                && !self.names.told()
+            {
                 out(Observation {
                     at: message.at,
                     flow,
@@ -170,15 +136,14 @@ impl Reader {
         if bytes.is_empty() && !marked && !self.calls.knows(number) {
             return;
         }
-        let names = std::mem::take(&mut self.names);
+        let mut names = std::mem::take(&mut self.names);
+        if request.is_some() && !bytes.is_empty() {
+            names.settle();
+        }
         let around = Around {
             message: *message,
             flow,
-            site: Site {
-                endpoint: flow.tuple.server,
-                hostname: request.and(names.hostname.as_deref()).or(names.below.as_deref()),
-                path: request.map(|_| names.template.as_str()).filter(|path| !path.is_empty()),
-            },
+            site: names.site(flow, message),
             number,
             transport: self.transport(message),
             session: self.session_of(message, flow),

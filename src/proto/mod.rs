@@ -13,6 +13,7 @@ pub mod dns;
 pub mod framed;
 pub mod http;
 pub mod lines;
+pub mod proxy;
 pub mod quic;
 mod rpc;
 pub mod tls;
@@ -23,6 +24,8 @@ use crate::stream::layer::Protocol;
 pub const PROTOCOLS: &[Protocol] = &[
     tls::PROTOCOL,
     tls::dtls::PROTOCOL,
+    proxy::PREFACE,
+    proxy::SOCKS,
     http::HTTP_1,
     http::HTTP_2,
     dns::PROTOCOL,

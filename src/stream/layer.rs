@@ -49,6 +49,8 @@ pub struct Up<'u> {
     env: &'u Env,
     listener: &'u mut dyn FnMut(Output<'_>),
     above: &'u mut Option<Box<Stream>>,
+    /// How many streams the layer's own lies in.
+    pub(super) depth: u8,
     step: Step,
 }
 
@@ -59,6 +61,7 @@ impl<'u> Up<'u> {
             env,
             listener,
             above,
+            depth: 0,
             step: Step::Continue,
         }
     }
@@ -82,7 +85,8 @@ impl<'u> Up<'u> {
 
     /// Bytes that were inside: decrypted, unwrapped, tunnelled. They form a stream of their own, identified anew.
     pub fn stream(&mut self, chunk: Chunk<'_>) {
-        let stream = self.above.get_or_insert_with(|| Box::new(Stream::inner()));
+        let depth = self.depth.saturating_add(1);
+        let stream = self.above.get_or_insert_with(|| Box::new(Stream::inner(depth)));
         if let Step::Bypass(why) = stream.push(chunk, self.env, self.listener) {
             self.step = Step::Bypass(why);
         }

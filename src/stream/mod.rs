@@ -32,6 +32,10 @@ pub const IDENTIFY_MAX_BYTES: usize = 4096;
 /// is joined in the middle of a long body shows its next message head only after it.
 pub const IDENTIFY_MAX_TRIES: u32 = 4096;
 
+/// Most streams inside one another. Relays and encryption make four; whoever sends a preface behind a preface without end
+/// must not use up the stack.
+pub const DEPTH_MAX: u8 = 8;
+
 /// One stream: unknown until a protocol recognises it, then read by one layer.
 pub struct Stream {
     state: State,
@@ -42,6 +46,8 @@ pub struct Stream {
     ports: [u16; 2],
     /// Whether a probe may still exchange the roles: only before the first parsed byte of an outermost stream.
     swappable: bool,
+    /// How many streams it lies in.
+    depth: u8,
 }
 
 enum State {
@@ -84,17 +90,25 @@ impl Stream {
             transport,
             ports,
             swappable: true,
+            depth: 0,
         }
     }
 
-    /// A stream that a layer uncovered: roles are settled, and its first byte is the first byte sent.
-    pub fn inner() -> Self {
+    /// A stream that a layer uncovered: roles are settled, and its first byte is the first byte sent. `depth` counts the
+    /// streams that it lies in; one that lies too deep is not read.
+    pub fn inner(depth: u8) -> Self {
+        let state = if depth > DEPTH_MAX {
+            State::Given(Why::Unknown)
+        } else {
+            State::Start(Backlog::default())
+        };
         Self {
-            state: State::Start(Backlog::default()),
+            state,
             above: None,
             transport: Transport::Tcp,
             ports: [0, 0],
             swappable: false,
+            depth,
         }
     }
 
@@ -108,6 +122,7 @@ impl Stream {
         match &mut self.state {
             State::Known(layer) => {
                 let mut up = Up::new(env, listener, &mut self.above);
+                up.depth = self.depth;
                 let step = layer.push(chunk, &mut up);
                 self.settle(step)
             }

@@ -11,6 +11,7 @@ use shadowtap::stream::Stream;
 use shadowtap::stream::layer::{Output, Protocol, Step};
 
 use crate::http::{self, FORMS, Form, LAST_CHUNK, event, events, events_head, get_events, json, post};
+use crate::proxy;
 use crate::talk::Random;
 use crate::{dns, h2, raw, websocket};
 
@@ -80,6 +81,7 @@ pub(crate) fn samples(row: &Protocol) -> Vec<Sample> {
             },
         ],
         "quic" => crate::quic::samples(),
+        relay @ ("PROXY" | "SOCKS") => proxy::samples(relay),
         other => panic!("{other} has no sample here"),
     }
 }

@@ -159,6 +159,11 @@ impl Reader {
         self.buffer.len().saturating_add(events).saturating_add(inflate)
     }
 
+    /// Whether this is an event stream in which a new event may begin.
+    pub(super) fn resumes(&self) -> bool {
+        self.state == State::Events
+    }
+
     /// Whether the body turned out to be JSON-RPC.
     pub(super) fn is_rpc(&self) -> bool {
         self.rpc

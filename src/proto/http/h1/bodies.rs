@@ -158,38 +158,43 @@ impl Http1 {
             self.presume_socket();
             return true;
         }
+        match self.side(dir).state {
+            State::Body(framing) => self.gap_in_body(dir, framing, missing, up),
+            State::Choice => false,
+            State::Ended => true,
+            State::Head => self.tear(dir, up) || self.miss(dir),
+            State::Seek => (dir == Direction::ToServer || !self.transactions.waits()) || self.miss(dir),
+            State::Socket => {
+                self.socket(dir, up, |socket, say| socket.gap(missing, say));
+                true
+            }
+            State::Tunnel => self.tunnel(chunk, up),
+        }
+    }
+
+    /// Bytes of a body are missing, and perhaps of what follows it.
+    fn gap_in_body(&mut self, dir: Direction, mut framing: Framing, missing: u64, up: &mut Up<'_>) -> bool {
         let side = match dir {
             Direction::ToServer => &mut self.requests,
             Direction::ToClient => &mut self.responses,
         };
-        let State::Body(framing) = &mut side.state else {
-            return match side.state {
-                State::Ended => true,
-                // The head of an answer may lie in the gap: the next answer would be taken for it.
-                State::Seek => dir == Direction::ToServer || !self.transactions.waits(),
-                State::Head => self.tear(dir, up),
-                State::Body(_) | State::Choice => false,
-                State::Socket => {
-                    self.socket(dir, up, |socket, say| socket.gap(missing, say));
-                    true
-                }
-                State::Tunnel => self.tunnel(chunk, up),
-            };
-        };
-        let unread = match framing {
-            Framing::Length(left) => std::mem::replace(left, left.saturating_sub(missing)),
+        let mut unread = 0;
+        let (mut ended, mut inside) = (false, true);
+        match &mut framing {
+            Framing::Length(left) => {
+                unread = *left;
+                *left = left.saturating_sub(missing);
+                (ended, inside) = (*left == 0, unread >= missing);
+            }
+            // What follows shows itself as a torn message's body does: by a size line, or by the next head.
             Framing::Chunked(chunked) => {
                 if !chunked.gap(missing) {
-                    return false;
+                    framing = Framing::Torn;
                 }
-                0
             }
-            Framing::None | Framing::Torn | Framing::UntilClose => 0,
-        };
-        let (ended, inside) = match framing {
-            Framing::Length(left) => (*left == 0, unread >= missing),
-            _ => (false, true),
-        };
+            Framing::None | Framing::Torn | Framing::UntilClose => {}
+        }
+        side.state = State::Body(framing);
         let exchange = self.transactions.get(side.slot);
         let mut say = |said: Said<'_>| tell(said, dir, exchange, up);
         side.reader.gap(unread, &mut say);
@@ -200,7 +205,27 @@ impl Http1 {
             side.reader.finish(&mut say);
             self.close(dir);
         }
-        inside
+        inside || self.miss(dir)
+    }
+
+    /// Whole messages may be missing. As long as the other direction is in step, this is HTTP still, and the next head
+    /// shows itself. `false` when nobody vouches for that, or when nobody could say which request the next answer is to.
+    fn miss(&mut self, dir: Direction) -> bool {
+        let vouched = match self.side(dir.flip()).state {
+            State::Body(framing) => !matches!(framing, Framing::Torn),
+            State::Head => true,
+            State::Choice | State::Ended | State::Seek | State::Socket | State::Tunnel => false,
+        };
+        if !vouched || self.transactions.pipelined() {
+            return false;
+        }
+        if dir == Direction::ToClient {
+            self.transactions.miss();
+        }
+        let side = self.side(dir);
+        side.carry.clear();
+        side.state = State::Seek;
+        true
     }
 
     pub(super) fn end(&mut self, chunk: Chunk<'_>, up: &mut Up<'_>) -> bool {

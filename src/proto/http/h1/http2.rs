@@ -8,6 +8,7 @@ use super::upgrade::tunnel;
 use super::{Http1, State};
 use crate::model::chunk::Chunk;
 use crate::model::message::{Field, Headers};
+use crate::model::stamp::Stamp;
 use crate::proto::http::h2::Http2;
 use crate::stream::layer::{Layer, Step, Up};
 
@@ -19,7 +20,7 @@ pub(super) fn is_http2(headers: &Headers) -> bool {
 
 impl Http1 {
     /// The wish was granted.
-    pub(super) fn turn_to_http2(&mut self, up: &mut Up<'_>) {
+    pub(super) fn turn_to_http2(&mut self, at: Stamp, up: &mut Up<'_>) {
         let base = match self.requests.slot {
             Slot::Queued(number) => number,
             Slot::Orphan => 0,
@@ -28,7 +29,7 @@ impl Http1 {
         tunnel(&mut self.responses);
         if !matches!(self.requests.state, State::Body(_)) {
             self.hand_over();
-            self.uncover(up);
+            self.uncover(at, up);
         }
     }
 

@@ -19,6 +19,8 @@ mod conversations;
 #[cfg(test)]
 mod generated;
 #[cfg(test)]
+mod losses;
+#[cfg(test)]
 pub(super) mod talk;
 
 use self::framing::Framing;
@@ -34,6 +36,7 @@ use crate::model::chunk::{Chunk, Data};
 use crate::model::message::{Field, HttpMethod};
 use crate::model::net::{Direction, Transport};
 use crate::model::stamp::Stamp;
+use crate::proto::proxy;
 use crate::stream::carry::Carry;
 use crate::stream::layer::{Layer, Protocol, Step, Up};
 
@@ -55,6 +58,8 @@ struct Http1 {
     rpc: bool,
     /// What the connection was upgraded to, when that is known here: its first answer belongs to a request of ours.
     http2: Option<Box<Http2>>,
+    /// Where the `CONNECT` at hand leads, until that is told.
+    relay: Option<String>,
 }
 
 /// One direction.
@@ -128,6 +133,7 @@ impl Http1 {
             transactions: Transactions::default(),
             rpc: false,
             http2: None,
+            relay: None,
         }
     }
 
@@ -163,9 +169,9 @@ impl Http1 {
                     };
                     return self.tunnel(chunk, up);
                 }
-                State::Seek => self.seek(dir, rest),
+                State::Seek => self.seek(dir, at, rest),
                 State::Choice => {
-                    self.choose(rest);
+                    self.choose(at, rest, up);
                     None
                 }
                 State::Body(framing) => self.body(dir, framing, at, &mut rest, up),
@@ -183,13 +189,14 @@ impl Http1 {
         true
     }
 
-    fn seek(&mut self, dir: Direction, bytes: &[u8]) -> Option<Stop> {
+    fn seek(&mut self, dir: Direction, at: Stamp, bytes: &[u8]) -> Option<Stop> {
         let looks = match dir {
             Direction::ToServer => request_line(bytes),
             Direction::ToClient => status_line(bytes),
         };
         if looks == Looks::Unlike {
-            return Some(Stop::More);
+            let adopted = dir == Direction::ToClient && self.adopt(at, bytes);
+            return (!adopted).then_some(Stop::More);
         }
         self.side(dir).state = State::Head;
         None
@@ -223,6 +230,9 @@ impl Http1 {
         self.lose_torn_answer(up);
         let headers = &request.headers;
         let changes = request.method == HttpMethod::Connect || headers.has(Field::Upgrade);
+        if request.method == HttpMethod::Connect {
+            self.relay = proxy::host(request.target.as_bytes());
+        }
         let candidate = self.rpc || has_marks(headers);
         // A client sends no event streams.
         let kind = Some(kind(headers))
@@ -270,9 +280,10 @@ impl Http1 {
         }
         if status == 101 && !torn && http2::is_http2(&response.headers) {
             self.transactions.keep_response(response);
-            self.turn_to_http2(up);
+            self.turn_to_http2(at, up);
             return None;
         }
+        self.transactions.align();
         let method = self.transactions.next_method();
         let tunnel = status == 101 || (method == Some(HttpMethod::Connect) && matches!(status, 200..300));
         let framing = match (tunnel, torn) {
@@ -308,7 +319,7 @@ impl Http1 {
             up,
         );
         if tunnel {
-            self.uncover(up);
+            self.uncover(at, up);
         } else {
             self.refuse(slot);
         }

@@ -14,7 +14,8 @@ use super::{Http1, State, Stop};
 use crate::model::message::Body;
 use crate::model::net::Direction;
 use crate::model::stamp::Stamp;
-use crate::proto::http::body::Said;
+use crate::proto::http::body::{Plan, Said};
+use crate::proto::http::content::{Coding, Kind, Peek, peek};
 use crate::proto::http::event_stream;
 use crate::stream::layer::Up;
 
@@ -36,6 +37,32 @@ impl Http1 {
         stop.is_none() && matches!(self.side(dir).state, State::Body(_))
     }
 
+    /// Behind lost answers, bytes that may be the body of one whose head was lost: goes on with it when they are.
+    pub(super) fn adopt(&mut self, at: Stamp, bytes: &[u8]) -> bool {
+        let kind = match (event_stream::looks(bytes), peek(bytes)) {
+            (Looks::Like, _) => Kind::Events,
+            (_, Peek::Rpc | Peek::Maybe) => Kind::Json,
+            _ => return false,
+        };
+        let Some(slot) = self.transactions.adopt() else {
+            return false;
+        };
+        let exchange = self.transactions.get(slot);
+        let candidate = self.rpc || exchange.is_some_and(|exchange| exchange.candidate);
+        let side = &mut self.responses;
+        side.slot = slot;
+        side.reader.open(Plan {
+            kind,
+            coding: Coding::IDENTITY,
+            candidate,
+            alone: true,
+            torn: true,
+            at,
+        });
+        side.state = State::Body(Framing::Torn);
+        true
+    }
+
     /// Bytes somewhere behind a torn head.
     pub(super) fn torn_body(&mut self, dir: Direction, at: Stamp, rest: &mut &[u8], up: &mut Up<'_>) -> Option<Stop> {
         let (next, side) = match dir {
@@ -55,7 +82,9 @@ impl Http1 {
             None => matches!(rest.trim_ascii_start().first(), Some(b'{' | b'[')),
         };
         let events = dir == Direction::ToClient && event_stream::looks(rest) == Looks::Like;
-        if chunk.is_some() && side.reader.is_fresh() && (json || events) {
+        let fresh = side.reader.is_fresh();
+        if chunk.is_some() && ((fresh && json) || (events && (fresh || side.reader.resumes()))) {
+            side.reader.resume();
             if events && side.reader.turn_to_events() {
                 say(Said {
                     at,
@@ -66,7 +95,7 @@ impl Http1 {
             side.state = State::Body(Framing::Chunked(Chunked::new()));
             return None;
         }
-        if json || !side.reader.is_fresh() {
+        if json || !fresh || (events && side.reader.resumes()) {
             side.reader.push(at, rest, None, &mut say);
             self.learn(dir);
         }

@@ -46,6 +46,10 @@ pub(super) struct Transactions {
     weight: usize,
     /// Requests that were dropped while they waited; their answers come first.
     dropped: u64,
+    /// Whether answers may have been lost since the last one.
+    missed: bool,
+    /// Whether this client sends a request before the last one is answered.
+    pipelined: bool,
     orphan: Option<Box<Exchange>>,
     /// Responses so far whose request was not captured.
     orphans: u64,
@@ -110,6 +114,44 @@ impl Transactions {
     /// Whether a request has no answer yet.
     pub(super) fn waits(&self) -> bool {
         self.queue.iter().any(|exchange| !exchange.answered)
+    }
+
+    /// Whether this client was seen not to wait for answers.
+    pub(super) fn pipelined(&self) -> bool {
+        self.pipelined
+    }
+
+    /// Answers may be lost.
+    pub(super) fn miss(&mut self) {
+        self.missed = true;
+    }
+
+    /// The next answer is here. When some were lost before it, it is to the newest request: a client that waits for each
+    /// answer had all the others. A request that waits alone is not known to be the newest, since more may be lost than
+    /// answers.
+    pub(super) fn align(&mut self) {
+        let waiting = self.queue.iter().filter(|exchange| !exchange.answered).count();
+        if !std::mem::take(&mut self.missed) {
+            self.pipelined |= waiting > 1 || self.dropped > 0;
+            return;
+        }
+        self.dropped = 0;
+        while self.queue.len() > usize::from(waiting > 1) {
+            self.pop_front();
+        }
+    }
+
+    /// The body of an answer shows itself behind its lost head: it is to the newest request.
+    pub(super) fn adopt(&mut self) -> Option<Slot> {
+        if !self.missed || !self.waits() {
+            return None;
+        }
+        (self.missed, self.dropped) = (false, 0);
+        while self.queue.len() > 1 {
+            self.pop_front();
+        }
+        self.queue.front_mut()?.answered = true;
+        Some(Slot::Queued(self.front))
     }
 
     /// Method of the request that the next response answers.

@@ -15,17 +15,21 @@ use crate::model::net::Direction::{self, ToClient, ToServer};
 use crate::model::stamp::Stamp;
 use crate::proto::http::body::{Said, Say};
 use crate::proto::http::websocket::{Deflate, Socket, is_mcp, is_upgrade, settled};
+use crate::proto::proxy;
 use crate::stream::layer::Up;
 
 impl Http1 {
     /// The first bytes behind a request for another protocol.
-    pub(super) fn choose(&mut self, bytes: &[u8]) {
+    pub(super) fn choose(&mut self, at: Stamp, bytes: &[u8], up: &mut Up<'_>) {
         self.requests.state = match request_line(bytes) {
             Looks::Unlike if self.is_socket(self.requests.slot) => {
                 self.requests.socket = Some(Box::new(Socket::new(self.limits, Deflate::Unknown, false)));
                 State::Socket
             }
-            Looks::Unlike => State::Tunnel,
+            Looks::Unlike => {
+                self.tell_relay(at, up);
+                State::Tunnel
+            }
             // A server may ignore the wish, and a client goes on then.
             Looks::Like | Looks::Short => {
                 if let State::Socket = self.responses.state {
@@ -36,8 +40,16 @@ impl Http1 {
         };
     }
 
+    /// Behind `CONNECT` the stream goes to another host than this one: told once, before its first byte.
+    fn tell_relay(&mut self, at: Stamp, up: &mut Up<'_>) {
+        if let Some(host) = self.relay.take() {
+            proxy::tell(at, None, Some(&host), up);
+        }
+    }
+
     /// The wish was granted: what follows in both directions is another stream.
-    pub(super) fn uncover(&mut self, up: &mut Up<'_>) {
+    pub(super) fn uncover(&mut self, at: Stamp, up: &mut Up<'_>) {
+        self.tell_relay(at, up);
         self.cut(ToServer, 0, up);
         let mut carry = std::mem::take(&mut self.requests.carry);
         if !carry.is_empty() {
@@ -125,6 +137,7 @@ impl Http1 {
 
     /// The wish was not granted: what the client goes on with is HTTP.
     pub(super) fn refuse(&mut self, slot: Slot) {
+        self.relay = None;
         let side = &mut self.requests;
         match side.state {
             State::Choice if side.slot == slot => side.state = State::Head,
