@@ -203,6 +203,7 @@ impl Connection {
     fn lose(&mut self, dir: Direction, at: Stamp, up: &mut Up<'_>) {
         let Self { streams, http, .. } = self;
         streams.lose(dir, at, &mut |chunk| _ = http.push(chunk, up));
+        http.lose(dir, at, up);
     }
 }
 

@@ -60,6 +60,8 @@ pub(in crate::proto) struct Http3 {
     lanes: BTreeMap<(Id, usize), Lane>,
     /// Tables of the field sections, by the direction in which these travel.
     decoders: [Decoder; 2],
+    /// Packets of that direction were lost to the capture: insertions may be among what was in them.
+    lossy: [bool; 2],
     waiting: usize,
     /// Scratch.
     frame: Vec<u8>,
@@ -150,14 +152,28 @@ impl Http3 {
             inner: Http2::carried(limits),
             lanes: BTreeMap::new(),
             decoders: Default::default(),
+            lossy: [false; 2],
             waiting: 0,
             frame: Vec::new(),
+        }
+    }
+
+    /// Packets that travelled in `dir` will never be seen: what waits for insertions waits no longer.
+    pub(in crate::proto) fn lose(&mut self, dir: Direction, at: Stamp, up: &mut Up<'_>) {
+        if let Some(lossy) = self.lossy.get_mut(dir.index()) {
+            *lossy = true;
+        }
+        let waits = |((_, index), lane): (&(Id, usize), &Lane)| *index == dir.index() && lane.waits.is_some();
+        if self.lanes.iter().any(waits) {
+            self.decoder(dir).forget();
+            self.wake(at, up);
         }
     }
 
     /// The connection is over, or lost.
     pub(in crate::proto) fn close(&mut self, at: Stamp, up: &mut Up<'_>) {
         for dir in [Direction::ToServer, Direction::ToClient] {
+            self.lose(dir, at, up);
             let chunk = Chunk {
                 at,
                 dir,
@@ -282,7 +298,11 @@ impl Http3 {
             lane.state = State::Head { control: true };
             return;
         }
-        if self.waiting < WAITING_MAX && self.decoder(chunk.dir).needs(&lane.carry) {
+        let lossy = self.lossy.get(chunk.dir.index()).is_some_and(|lossy| *lossy);
+        let needs = self.decoder(chunk.dir).needs(&lane.carry);
+        if needs && lossy {
+            self.decoder(chunk.dir).forget();
+        } else if needs && self.waiting < WAITING_MAX {
             self.waiting = self.waiting.saturating_add(1);
             lane.waits = Some(lane.carry.len());
             return;

@@ -174,3 +174,36 @@ fn other_streams_are_passed_over() {
         .collect();
     assert_eq!(tell(&borrowed), Vec::<String>::new());
 }
+
+/// The packet with the insertions was lost: nothing of their stream is ever seen.
+#[test]
+fn insertions_that_were_lost_are_not_waited_for() {
+    let env = env();
+    let mut http = Http3::new(&env);
+    let (mut told, mut above) = (0, None);
+    let mut listener = |output: Output<'_>| told += usize::from(matches!(output, Output::Message(_)));
+    let mut up = Up::new(&env, &mut listener, &mut above);
+    let settings = [&[0][..], &frame(4, &[1, 0x40, 220])].concat();
+    let up_bytes = [frame(1, &[2, 0, 0x80, 0xc0 | 20]), frame(0, CALL.as_bytes())].concat();
+    let mut push = |http: &mut Http3, lane, dir, data| {
+        let at = Stamp::default();
+        http.push(Chunk { at, dir, lane, data }, &mut up);
+    };
+    push(&mut http, 3, ToClient, Data::Bytes(&settings));
+    push(&mut http, 0, ToServer, Data::Bytes(&up_bytes));
+    push(&mut http, 0, ToServer, Data::End);
+    assert_eq!(http.waiting, 1);
+    http.lose(ToServer, Stamp::default(), &mut up);
+    assert_eq!(http.waiting, 0);
+    http.push(
+        Chunk {
+            at: Stamp::default(),
+            dir: ToServer,
+            lane: 4,
+            data: Data::Bytes(&up_bytes),
+        },
+        &mut up,
+    );
+    assert_eq!(http.waiting, 0);
+    assert_eq!(told, 1);
+}
