@@ -7,7 +7,7 @@ use crate::inventory::names::Weight;
 use crate::inventory::tally::{Redact, Tally};
 use crate::mcp::Reader;
 use crate::model::chunk::{Chunk, Data};
-use crate::model::flow::{FlowInfo, Why};
+use crate::model::flow::FlowInfo;
 use crate::model::net::{Direction, Transport};
 use crate::model::observation::{Breach, Cover, Fact, Observation, Violation};
 use crate::model::packet::{Datagram, Outer, Segment};
@@ -188,9 +188,10 @@ impl Conversation {
                 });
             }
         }
+        pipe.run(Stream::finish);
         let (mut outcome, seen) = pipe.end();
         if self.vigil.watches() {
-            outcome.step = Step::Bypass(Why::Opaque);
+            outcome.step = self.vigil.over();
         }
         self.note(outcome, seen).step
     }
@@ -305,6 +306,16 @@ impl<'p> Pipe<'p> {
     }
 
     fn push(&mut self, mut chunk: Chunk<'_>) {
+        if self.outcome.swapped {
+            chunk.dir = chunk.dir.flip();
+        }
+        if self.outcome.step == Step::Continue && self.vigil.watches() {
+            self.outcome.step = self.vigil.push(&chunk);
+        }
+        self.run(|stream, env, listener| stream.push(chunk, env, listener));
+    }
+
+    fn run(&mut self, work: impl FnOnce(&mut Stream, &Env, &mut dyn FnMut(Output<'_>)) -> Step) {
         let Self {
             stream,
             vigil,
@@ -317,18 +328,11 @@ impl<'p> Pipe<'p> {
             outcome,
             seen,
         } = self;
-        if outcome.step != Step::Continue {
-            return;
-        }
-        if outcome.swapped {
-            chunk.dir = chunk.dir.flip();
-        }
-        if vigil.watches() {
-            outcome.step = vigil.push(&chunk);
+        if outcome.step != Step::Continue || vigil.watches() {
             return;
         }
         let swapped = &mut outcome.swapped;
-        let step = stream.push(chunk, env, &mut |output| match output {
+        let step = work(stream, env, &mut |output| match output {
             Output::Shed(count) => seen.shed = seen.shed.saturating_add(count),
             Output::Swap => {
                 *swapped = true;

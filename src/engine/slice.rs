@@ -240,7 +240,7 @@ impl Keep {
             return Class::Bypassed;
         };
         if let Step::Bypass(why) = step {
-            if why == Why::Opaque {
+            if why.is_encryption() {
                 talk.close(&flow.info);
             }
             self.hand_over(talk, shared);
@@ -286,7 +286,7 @@ impl Keep {
                     finish()
                 };
                 if let Step::Bypass(why) = step {
-                    if why == Why::Opaque {
+                    if why.is_encryption() {
                         talk.close(&info);
                     }
                     self.counters.bypass(why);

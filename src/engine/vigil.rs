@@ -18,6 +18,8 @@ pub(super) struct Vigil(Option<Box<Post>>);
 struct Post {
     suspect: Suspect,
     watch: Option<Watch>,
+    /// Why nothing of the flow can be read.
+    why: Why,
 }
 
 impl Vigil {
@@ -30,6 +32,7 @@ impl Vigil {
                 ..suspect.clone()
             },
             watch: None,
+            why: Why::Opaque,
         };
         self.0.get_or_insert_with(|| Box::new(post()));
     }
@@ -41,9 +44,10 @@ impl Vigil {
 
     /// What follows from a layer's step: a suspect that would be bypassed is watched in its place.
     pub(super) fn instead(&mut self, step: Step, datagrams: bool) -> Step {
-        match &mut self.0 {
-            Some(post) if step == Step::Bypass(Why::Opaque) => {
+        match (&mut self.0, step) {
+            (Some(post), Step::Bypass(why)) if why.is_encryption() => {
                 post.watch.get_or_insert_with(|| Watch::new(datagrams));
+                post.why = why;
                 Step::Continue
             }
             _ => step,
@@ -57,16 +61,17 @@ impl Vigil {
             .as_mut()
             .and_then(|post| post.watch.as_mut())
             .is_some_and(|watch| watch.push(chunk));
-        if goes_on {
-            Step::Continue
-        } else {
-            Step::Bypass(Why::Opaque)
-        }
+        if goes_on { Step::Continue } else { self.over() }
+    }
+
+    /// What the flow ends with when the watch is over.
+    pub(super) fn over(&self) -> Step {
+        Step::Bypass(self.0.as_ref().map_or(Why::Opaque, |post| post.why))
     }
 
     /// The watch is over: what was seen is added to the suspect.
     pub(super) fn end(&mut self, tally: &mut Tally) {
-        let Some(Post { suspect, watch }) = self.0.take().map(|post| *post) else {
+        let Some(Post { suspect, watch, .. }) = self.0.take().map(|post| *post) else {
             return;
         };
         let shape = watch.map(Watch::finish).filter(|shape| !shape.is_empty());

@@ -17,6 +17,13 @@ pub trait Layer: Send {
 
     /// Feeds one chunk, in order within its direction and lane. Never fails, never blocks, never panics.
     fn push(&mut self, chunk: Chunk<'_>, up: &mut Up<'_>) -> Step;
+
+    /// The flow has ended, and nothing more comes in either direction: a layer that waited for something else than bytes
+    /// says what it still can.
+    fn finish(&mut self, up: &mut Up<'_>) -> Step {
+        let _ = up;
+        Step::Continue
+    }
 }
 
 /// What a layer says after a chunk.

@@ -152,6 +152,25 @@ impl Stream {
         }
     }
 
+    /// The flow has ended: every layer says what it still can.
+    pub fn finish(&mut self, env: &Env, listener: &mut dyn FnMut(Output<'_>)) -> Step {
+        let step = match &mut self.state {
+            State::Known(layer) => {
+                let mut up = Up::new(env, listener, &mut self.above);
+                up.depth = self.depth;
+                layer.finish(&mut up)
+            }
+            State::Given(why) => Step::Bypass(*why),
+            State::Midway(_) | State::Start(_) => Step::Continue,
+        };
+        if let Some(above) = &mut self.above
+            && let bypass @ Step::Bypass(_) = above.finish(env, listener)
+        {
+            return bypass;
+        }
+        step
+    }
+
     /// A chunk of a stream that is unknown from its start.
     fn identify(&mut self, chunk: Chunk<'_>, env: &Env, listener: &mut dyn FnMut(Output<'_>)) -> Step {
         let State::Start(backlog) = &mut self.state else {

@@ -49,8 +49,8 @@ impl Default for Config {
         Self {
             keylog: Vec::new(),
             max_connections: 200_000,
-            pending_max_bytes: 256 << 10,
-            pending_total_max_bytes: 128 << 20,
+            pending_max_bytes: 512 << 10,
+            pending_total_max_bytes: 256 << 20,
         }
     }
 }
@@ -91,6 +91,11 @@ impl Secret {
             bytes: kept,
             len: bytes.len(),
         })
+    }
+
+    /// The bytes, to be replaced by a secret of the same length.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(..self.len).unwrap_or_default()
     }
 
     /// The bytes.

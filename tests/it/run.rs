@@ -9,7 +9,7 @@ use shadowtap::detect::signature::Signatures;
 use shadowtap::engine::replay::{Input, replay};
 use shadowtap::engine::review::review;
 use shadowtap::engine::settings::Settings;
-use shadowtap::engine::{Shard, Shared};
+use shadowtap::engine::{Shard, Shared, keylog};
 use shadowtap::inventory::admission::{InventoryConfig, SLICES};
 use shadowtap::model::counters::Counters;
 use shadowtap::model::packet::{LinkType, RawPacket};
@@ -17,6 +17,7 @@ use shadowtap::model::server::{Capture, View};
 use shadowtap::model::stamp::{Stamp, Timestamp};
 use shadowtap::policy::Policy;
 use shadowtap::report::object;
+use shadowtap::stream::secrets::Secrets;
 
 /// Packets of a capture in memory: time in nanoseconds, and bytes of an Ethernet frame.
 pub(crate) type Frames = [(i64, Vec<u8>)];
@@ -49,6 +50,8 @@ pub(crate) fn policy(text: &str) -> Policy {
 
 /// The report of files, as the command prints it; sources are bare file names.
 pub(crate) fn files(files: &[PathBuf], settings: Settings, policy: Policy, workers: usize) -> String {
+    let logs: Vec<PathBuf> = files.iter().map(|file| file.with_extension("keylog")).collect();
+    let settings = knowing(settings, &logs);
     let input = Input {
         files: files.iter().map(|file| file.display().to_string()).collect(),
         ..Input::default()
@@ -59,6 +62,15 @@ pub(crate) fn files(files: &[PathBuf], settings: Settings, policy: Policy, worke
         *name = Path::new(name).file_name().unwrap().to_string_lossy().into_owned();
     }
     text(&view)
+}
+
+/// Settings with what is in those key logs that are there.
+pub(crate) fn knowing(mut settings: Settings, logs: &[PathBuf]) -> Settings {
+    let secrets = Secrets::new(settings.tls.max_connections, false);
+    let found = logs.iter().filter(|log| log.exists());
+    let known = found.map(|log| keylog::load(log, &secrets).unwrap()).sum::<u64>();
+    settings.secrets = (known > 0).then(|| Arc::new(secrets));
+    settings
 }
 
 /// The report of packets in memory.

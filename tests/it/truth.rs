@@ -17,7 +17,6 @@ const LATER: &[(&str, &[&str], &str)] = &[
         &["transport"],
         "the label names one transport, both are in the capture",
     ),
-    ("pcapng_dsb", MISSED, KEYS),
     ("poison_tools", &["finding:tool-poisoning"], POISON),
     ("rugpull_in_session", &["finding:tool-poisoning"], POISON),
     ("rugpull_two_sessions", &["finding:tool-poisoning"], POISON),
@@ -27,11 +26,6 @@ const LATER: &[(&str, &[&str], &str)] = &[
         "the label wants a masked sample of a card number and of a key block; the contract gives a card none, and the \
          public part of a key block is its head line",
     ),
-    ("tls12_h1", MISSED, KEYS),
-    ("tls12_h2_nginx", MISSED, KEYS),
-    ("tls13_h1", MISSED, KEYS),
-    ("tls13_h2", MISSED, KEYS),
-    ("tls13_h2_modern_2026", MISSED, KEYS),
     (
         "token_passthrough",
         &["finding:token-passthrough"],
@@ -39,8 +33,6 @@ const LATER: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
-const MISSED: &[&str] = &["client", "server"];
-const KEYS: &str = "TLS is not decrypted";
 const POISON: &str = "poisoning is not looked for";
 
 #[test]

@@ -14,6 +14,7 @@
 //! Does not tell a real encrypted ClientHello from one that is sent as grease: they are made to look alike.
 
 mod certificate;
+pub(in crate::proto) mod decrypt;
 pub mod dtls;
 pub mod frame;
 pub mod hello;
@@ -30,6 +31,7 @@ use crate::model::observation::Fact;
 use crate::model::stamp::Stamp;
 use crate::model::tls::TlsAnswer;
 use crate::proto::tls::certificate::Names;
+use crate::proto::tls::decrypt::Opener;
 use crate::proto::tls::frame::{Handshake, Messages, Next, Record, Records};
 use crate::proto::tls::hello::{CLIENT_HELLO, ClientHello, SERVER_HELLO, ServerHello, TLS_1_3};
 use crate::proto::tls::ja4::Carrier;
@@ -57,6 +59,8 @@ fn open(env: &Env) -> Box<dyn Layer> {
         max_bytes: env.head_max_bytes,
         sides: Default::default(),
         talk: Talk::default(),
+        over: false,
+        opener: env.keys.as_ref().and_then(Opener::new),
     })
 }
 
@@ -92,6 +96,10 @@ struct Tls {
     /// Indexed by [`Direction::index`].
     sides: [Side; 2],
     talk: Talk,
+    /// Nothing more stands in clear.
+    over: bool,
+    /// Where there is key material.
+    opener: Option<Box<Opener>>,
 }
 
 #[derive(Default)]
@@ -148,7 +156,27 @@ enum Onwards {
 
 impl Layer for Tls {
     fn push(&mut self, chunk: Chunk<'_>, up: &mut Up<'_>) -> Step {
-        let Self { max_bytes, sides, talk } = self;
+        let read = if self.over { OPAQUE } else { self.read(chunk, up) };
+        self.over = read != Step::Continue;
+        match &mut self.opener {
+            Some(opener) => opener.push(chunk, &self.talk.terms, self.over, up),
+            None => read,
+        }
+    }
+
+    fn finish(&mut self, up: &mut Up<'_>) -> Step {
+        match &mut self.opener {
+            Some(opener) => opener.finish(&self.talk.terms, up),
+            None => Step::Continue,
+        }
+    }
+}
+
+impl Tls {
+    fn read(&mut self, chunk: Chunk<'_>, up: &mut Up<'_>) -> Step {
+        let Self {
+            max_bytes, sides, talk, ..
+        } = self;
         let [to_server, to_client] = sides;
         let Side { records, speaker } = match chunk.dir {
             Direction::ToServer => to_server,
