@@ -53,7 +53,7 @@
 //! - [`flow`]: The flow table: who talks to whom, who of the two is the server, and what makes room when it is full.
 //! - [`stream`]: Bytes in order, and the tower of layers that reads them: reassembly, identification, layers.
 //! - [`proto`]: One protocol a file or folder, and the table that names them: HTTP/1, 2 and 3, event streams, WebSocket,
-//!   raw JSON-RPC, TLS and QUIC up to their hellos, DNS.
+//!   raw JSON-RPC, TLS and QUIC up to their hellos and what logged secrets open of them, DNS.
 //! - [`mcp`]: Messages become observations: who speaks MCP, what is asked and answered, and what each message proves.
 //! - [`policy`]: What the organisation wants: home networks and approvals, and the verdict on a server.
 //! - [`detect`]: Observations and records become findings: detectors, signatures, and the one door to a redacted

@@ -9,5 +9,7 @@
 mod h2;
 #[path = "interop/quic.rs"]
 mod quic;
+#[path = "interop/tls.rs"]
+mod tls;
 #[path = "interop/tools.rs"]
 mod tools;

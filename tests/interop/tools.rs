@@ -86,6 +86,11 @@ pub(crate) fn listens(port: u16) {
     wait("a server", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
 }
 
+/// The sensor under test.
+pub(crate) fn sensor() -> Command {
+    Command::new(SENSOR)
+}
+
 /// Runs a client to its end.
 pub(crate) fn run(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().unwrap();
@@ -126,7 +131,7 @@ impl Capture {
         Ok(capture)
     }
 
-    /// The report of what was captured so far. A last packet shows that all before it were written.
+    /// The report of what was captured so far.
     pub(crate) fn report(self) -> Value {
         self.report_with(&[])
     }
@@ -141,7 +146,7 @@ impl Capture {
             seen.windows(mark.len()).any(|window| window == mark)
         });
         drop(self.running);
-        let mut command = Command::new(SENSOR);
+        let mut command = sensor();
         command
             .args(["replay", "--format", "json", "--store", "none"])
             .arg(&self.file)

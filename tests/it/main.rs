@@ -27,6 +27,8 @@ mod splits;
 mod suspects;
 mod talk;
 mod tls;
+mod tls_inside;
+mod tls_peer;
 mod truth;
 mod tunnels;
 mod websocket;
