@@ -11,6 +11,7 @@ use crate::detect::panel::Ruleset;
 use crate::detect::signature::Signatures;
 use crate::detect::signature::names::NameRule;
 use crate::detect::{Detector, FactMask, Findings};
+use crate::model::dns::host_of;
 use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Severity};
 use crate::model::message::{Field, Request};
 use crate::model::net::Direction;
@@ -80,10 +81,15 @@ impl Detector for Lookups {
             // An answer repeats its question: it counts nothing, and stands alone where only answers were captured.
             Fact::Dns(dns) => {
                 let (kind, count) = (Some(dns.kind), u64::from(!dns.answer));
+                // A service is asked for in front of its host: `_8443._https.mcp.example.test`.
+                let host = match dns.kind {
+                    "HTTPS" | "SRV" | "SVCB" => host_of(dns.name),
+                    _ => dns.name,
+                };
                 self.note(
                     seen,
                     &Seen {
-                        name: dns.name,
+                        name: host,
                         path: None,
                         kind,
                         via: "dns",

@@ -7,7 +7,9 @@ use crate::inventory::names::Weight;
 use crate::inventory::tally::{Redact, Tally};
 use crate::mcp::Reader;
 use crate::model::chunk::{Chunk, Data};
+use crate::model::dns::{Alpns, Resolved};
 use crate::model::flow::FlowInfo;
+use crate::model::message::{Field, Request};
 use crate::model::net::{Direction, Transport};
 use crate::model::observation::{Breach, Cover, Fact, Observation, Violation};
 use crate::model::packet::{Datagram, Outer, Segment};
@@ -18,6 +20,9 @@ use crate::model::tls::Tls;
 use crate::stream::Stream;
 use crate::stream::layer::{Env, Output, Step};
 use crate::stream::reassembly::{Budget, Reassembly};
+
+/// Port of DNS over TLS (RFC 7858) and over QUIC (RFC 9250).
+const ENCRYPTED_DNS: u16 = 853;
 
 /// What a flow that is looked into needs.
 pub(super) struct Conversation {
@@ -69,7 +74,7 @@ impl Conversation {
             ech_hellos: 0,
             opened: false,
             shed: 0,
-            hello: Hello::Unseen,
+            hello: Hello::default(),
             vigil: Vigil::default(),
             contradicted: None,
         }
@@ -201,7 +206,7 @@ impl Conversation {
         self.opened |= seen.opened;
         self.shed = self.shed.saturating_add(seen.shed);
         if let Some(hello) = seen.hello {
-            self.ech_hellos += u64::from(matches!(hello, Hello::Hides(_)));
+            self.ech_hellos += u64::from(hello.hides);
             self.hello = hello;
         }
         if outcome.swapped {
@@ -213,12 +218,21 @@ impl Conversation {
         outcome
     }
 
-    /// The flow turned out to be encrypted for good: where it hides its name, DNS may tell it.
-    pub(super) fn close(&mut self, info: &FlowInfo) {
-        match &self.hello {
-            Hello::Named => {}
-            Hello::Hides(shown) => self.tally.hide(info, shown.as_deref()),
-            Hello::Unseen => self.tally.hide(info, None),
+    /// The flow turned out to be encrypted for good. DNS in there is a blind spot of its own; where a flow hides its name,
+    /// the DNS that could be read may tell it.
+    pub(super) fn close(&mut self, info: &FlowInfo, shared: &Shared) {
+        let (resolvers, server) = (&shared.rules.signatures.resolvers, info.tuple.server);
+        let dns = self.hello.dns
+            || server.port == ENCRYPTED_DNS
+            || self
+                .hello
+                .shown
+                .as_deref()
+                .map_or_else(|| resolvers.is_at(server.addr), |name| resolvers.knows(name));
+        if dns {
+            self.tally.hide_dns(info);
+        } else if self.hello.hides || self.hello.shown.is_none() {
+            self.tally.hide(info, self.hello.shown.as_deref());
         }
     }
 
@@ -234,24 +248,34 @@ impl Conversation {
     }
 }
 
-/// What a flow's ClientHello said about its name.
-#[derive(Clone, Debug)]
-enum Hello {
-    /// It may hide one, behind this.
-    Hides(Option<Box<str>>),
-    Named,
-    /// There was none, or none with a name.
-    Unseen,
+/// What a flow's ClientHello said about where it goes; nothing when there was none.
+#[derive(Clone, Debug, Default)]
+struct Hello {
+    /// The name that it shows.
+    shown: Option<Box<str>>,
+    /// It may hide another name behind that.
+    hides: bool,
+    /// It offers to speak DNS.
+    dns: bool,
 }
 
 impl Hello {
     fn of(tls: &Tls<'_>) -> Self {
-        match tls.sni {
-            shown if tls.ech => Self::Hides(shown.map(Into::into)),
-            Some(_) => Self::Named,
-            None => Self::Unseen,
+        let dns = |name: &&[u8]| Alpns::of(name).meets(Alpns::ENCRYPTED_DNS);
+        Self {
+            shown: tls.sni.map(Into::into),
+            hides: tls.ech,
+            dns: tls.alpn.iter().any(dns),
         }
     }
+}
+
+/// Whether a request carries a DNS message, or asks for one (RFC 8484, section 4.1).
+fn carries_dns(request: &Request) -> bool {
+    [Field::Accept, Field::ContentType]
+        .into_iter()
+        .filter_map(|field| request.headers.text(field))
+        .any(|kind| kind.to_ascii_lowercase().contains("application/dns-message"))
 }
 
 /// What passed through a pipe.
@@ -403,9 +427,13 @@ fn observe(
         definition: &|sha256| shared.inventory.definition(sha256),
     };
     tally.learn(observation, redact);
-    if let Fact::Resolved(told) = &observation.fact {
-        let known = shared.rules.signatures.names.suspicion(told.host()).is_some();
-        tally.resolve(observation, told, Weight::of(known, told.addr), redact);
+    match &observation.fact {
+        Fact::Announced(announced) => tally.announce(observation, announced, redact),
+        Fact::Http(transaction) if transaction.request.as_ref().is_some_and(carries_dns) => {
+            tally.hide_dns(observation.flow);
+        }
+        Fact::Resolved(told) => tally.resolve(observation, told, weight(told, shared), redact),
+        _ => {}
     }
     shared.panel.inspect(observation, findings);
     findings.findings.drain(..).for_each(|finding| tally.add(finding));
@@ -414,4 +442,11 @@ fn observe(
         seen.suspect = Some(Box::new(suspect.clone()));
         tally.suspect(suspect);
     }
+}
+
+/// What an answer may be worth.
+fn weight(told: &Resolved<'_>, shared: &Shared) -> Weight {
+    let (host, signatures) = (told.host(), &shared.rules.signatures);
+    let known = told.leads_to_dns() || signatures.resolvers.knows(host) || signatures.names.suspicion(host).is_some();
+    Weight::of(known, told.addr)
 }

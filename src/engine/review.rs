@@ -11,6 +11,7 @@ use crate::policy::Verdict;
 /// Everything that is known now, judged.
 pub fn review(shared: &Shared, capture: Capture) -> View {
     let mut view = shared.inventory.view(capture);
+    suspects::count_dns(&mut view, &shared.rules.signatures.resolvers);
     suspects::add(&mut view, &shared.rules.signatures.names);
     let now = view.now();
     let policy = &shared.rules.policy;

@@ -241,7 +241,7 @@ impl Keep {
         };
         if let Step::Bypass(why) = step {
             if why.is_encryption() {
-                talk.close(&flow.info);
+                talk.close(&flow.info, shared);
             }
             self.hand_over(talk, shared);
             talk.reassembly.abandon(&mut self.budget);
@@ -287,7 +287,7 @@ impl Keep {
                 };
                 if let Step::Bypass(why) = step {
                     if why.is_encryption() {
-                        talk.close(&info);
+                        talk.close(&info, shared);
                     }
                     self.counters.bypass(why);
                     self.counters.hide(why, &info);

@@ -2,19 +2,21 @@
 //!
 //! Whatever showed the name (a hello, a certificate, or the DNS answer before a connection that shows none), it becomes a
 //! [`Suspect`] of an endpoint, and what suspects become in a report is decided here and once: a server of fixed
-//! confidence, never more than a suspicion, and never a finding.
+//! confidence, never more than a suspicion, and never a finding. Services that announce themselves as MCP and were not
+//! used stand beside them.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::detect::signature::names::Names;
+use crate::detect::signature::resolvers::Resolvers;
 use crate::inventory::view::server_id;
 use crate::model::finding::SiteKey;
 use crate::model::mcp::McpTransport;
 use crate::model::net::{Endpoint, Scope};
-use crate::model::server::{Client, Messages, Server, ServerEvidence, View};
-use crate::model::suspect::{Grade, Inferred, Suspect, Visitor};
+use crate::model::server::{AnnouncedServer, Client, Encryption, Messages, Server, ServerEvidence, View};
+use crate::model::stamp::Span;
+use crate::model::suspect::{Grade, Inferred, Shape, Suspect, Visitor};
 
 /// Hashes of cipher suites, and of extensions and algorithms, in the JA4 of runtimes that MCP clients are built on. What
 /// stands before them changes with the name and the protocol that is offered. They name the runtime, not MCP.
@@ -48,13 +50,28 @@ pub(super) fn add(view: &mut View, names: &Names) {
     }
     view.clients
         .sort_by(|a, b| (a.addr, &a.name, &a.version).cmp(&(b.addr, &b.name, &b.version)));
-    view.servers.extend(unread.into_iter().map(server));
+    let used = |it: &&AnnouncedServer| view.servers.iter().any(|server| server.endpoint == it.endpoint);
+    let announced: Vec<Server> = view.announced.iter().filter(|it| !used(it)).map(announced).collect();
+    view.servers.extend(unread.into_iter().map(server).chain(announced));
     view.servers.sort_by(|a, b| {
         (a.endpoint, a.hostname.as_deref(), a.path.as_deref()).cmp(&(
             b.endpoint,
             b.hostname.as_deref(),
             b.path.as_deref(),
         ))
+    });
+}
+
+/// Flows to resolvers that DNS told of are encrypted DNS, and no MCP.
+pub(super) fn count_dns(view: &mut View, resolvers: &Resolvers) {
+    let capture = &mut view.capture;
+    view.led.retain(|led| {
+        let dns = led.resolver || resolvers.knows(&led.name);
+        if dns {
+            *capture.encrypted_dns.entry(led.client).or_insert(0) += led.flows;
+            capture.counters.blind.encrypted_dns_flows += led.flows;
+        }
+        !dns
     });
 }
 
@@ -124,27 +141,53 @@ fn grade(suspect: &Suspect) -> Grade {
 /// A server of which only its name is known.
 fn server(suspect: Suspect) -> Server {
     let grade = grade(&suspect);
-    let site = SiteKey {
-        endpoint: suspect.endpoint,
-        hostname: Some(suspect.name),
-        path: None,
+    let inferred = Inferred {
+        grade,
+        shape: suspect.shape,
     };
-    let clients: Vec<IpAddr> = suspect.clients.into_keys().collect();
     Server {
-        id: server_id(&site),
-        endpoint: site.endpoint,
-        hostname: site.hostname,
-        path: None,
         transports: vec![McpTransport::UnknownEncrypted],
         encryption: suspect.encryption,
+        evidence: suspect.evidence,
+        clients: suspect.clients.into_keys().collect(),
+        ..unread(suspect.endpoint, suspect.name, None, inferred, suspect.seen)
+    }
+}
+
+/// A server that only told where it is.
+fn announced(told: &AnnouncedServer) -> Server {
+    let inferred = Inferred {
+        grade: Grade::Announced,
+        shape: Shape::default(),
+    };
+    unread(
+        told.endpoint,
+        Arc::clone(&told.host),
+        told.path.clone(),
+        inferred,
+        told.seen,
+    )
+}
+
+/// A server of which only its place is known.
+fn unread(endpoint: Endpoint, name: Arc<str>, path: Option<Arc<str>>, inferred: Inferred, seen: Span) -> Server {
+    let site = SiteKey {
+        endpoint,
+        hostname: Some(name),
+        path,
+    };
+    Server {
+        id: server_id(&site),
+        endpoint,
+        hostname: site.hostname,
+        path: site.path,
+        transports: Vec::new(),
+        encryption: Encryption::None,
         outer: None,
         decrypted: false,
-        evidence: suspect.evidence,
-        confidence: grade.confidence(),
-        inferred: Some(Inferred {
-            grade,
-            shape: suspect.shape,
-        }),
+        evidence: ServerEvidence::Dns,
+        confidence: inferred.grade.confidence(),
+        inferred: Some(inferred),
         server_name: None,
         server_version: None,
         instructions_sha256: None,
@@ -153,11 +196,11 @@ fn server(suspect: Suspect) -> Server {
         resources: 0,
         prompts: 0,
         auth: None,
-        scope: Scope::of(suspect.endpoint.addr),
+        scope: Scope::of(endpoint.addr),
         approval: None,
-        seen: suspect.seen,
+        seen,
         sessions: 0,
-        clients,
+        clients: Vec::new(),
         messages: Messages::default(),
         identities: Vec::new(),
         instructions: Vec::new(),

@@ -65,6 +65,7 @@ pub enum Class {
     Audience,
     Call,
     Client,
+    EncryptedDns,
     Finding,
     Identity,
     Listing,

@@ -12,6 +12,7 @@ pub mod tally;
 pub mod view;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -35,6 +36,8 @@ pub struct Inventory {
     findings: DashMap<FindingKey, Finding, RandomState>,
     lookups: DashMap<LookupKey, Lookup, RandomState>,
     suspects: DashMap<(Endpoint, Arc<str>), Suspect, RandomState>,
+    /// Flows of encrypted DNS by client, and the latest.
+    encrypted_dns: DashMap<IpAddr, (u64, Timestamp), RandomState>,
     /// What each slice heard about names. A slice writes its own alone, so that what is dropped is its own affair.
     names: DashMap<u16, Ledger, RandomState>,
     /// Texts of tool definitions by hash: servers and flows share them.
@@ -85,6 +88,12 @@ impl Inventory {
                 }
             }
         }
+        if let Some((client, at)) = tally.encrypted_dns.take()
+            && admission.admit(Class::EncryptedDns, &client)
+        {
+            let mut known = self.encrypted_dns.entry(client).or_insert((0, at));
+            *known = (known.0 + 1, known.1.max(at));
+        }
         if !tally.heard.is_empty() {
             let mut ledger = self.names.entry(admission.slice()).or_default();
             let max_names = admission.max_names();
@@ -122,6 +131,7 @@ impl Inventory {
         self.findings.retain(|_, finding| finding.seen.last.time >= before);
         self.lookups.retain(|_, lookup| lookup.seen.last.time >= before);
         self.suspects.retain(|_, suspect| suspect.forget(before));
+        self.encrypted_dns.retain(|_, (_, last)| *last >= before);
         self.names.iter_mut().for_each(|mut ledger| ledger.forget(before));
         // A text that only this table holds belongs to no tool any more.
         self.texts.retain(|_, text| Arc::strong_count(text) > 1);

@@ -10,21 +10,21 @@
 mod join;
 mod shelf;
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::inventory::admission::SLICES;
 use crate::inventory::names::shelf::Shelf;
+use crate::inventory::tally::{Redact, Tally};
 use crate::mcp::site::without_secrets;
-use crate::model::dns::Resolved;
+use crate::model::dns::{Announced, Resolved};
 use crate::model::flow::FlowInfo;
 use crate::model::net::{Endpoint, Scope, Transport};
 use crate::model::observation::Observation;
 use crate::model::server::Encryption;
 use crate::model::stamp::{Span, Timestamp};
 
-pub(super) use join::Join;
+pub(super) use join::{Join, Wanted};
 
 /// Clients go on using an answer for a while after its TTL: caches that round up, connection pools that connect again.
 /// Five minutes is what resolvers and browsers do at most on purpose.
@@ -66,6 +66,7 @@ impl Weight {
 #[derive(Clone, Debug)]
 pub(super) enum Heard {
     Answer(Weight, Option<IpAddr>, Lead, Answer),
+    Announced(Announcement, Announcements),
     Hidden(IpAddr, Target, HiddenFlows),
 }
 
@@ -82,6 +83,8 @@ pub(super) struct Answer {
     windows: Vec<Window>,
     /// Its service takes encrypted ClientHellos.
     ech: bool,
+    /// Its service is an encrypted resolver.
+    resolver: bool,
 }
 
 /// Answers that follow each other while the one before still counts.
@@ -108,6 +111,20 @@ pub(super) struct HiddenFlows {
     flows: u64,
 }
 
+/// A service that names MCP.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Announcement {
+    host: Arc<str>,
+    port: u16,
+    path: Option<Arc<str>>,
+}
+
+/// When a service told where it is. What it takes back is not followed: it was there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Announcements {
+    seen: Span,
+}
+
 impl Heard {
     /// An answer; `None` when its name is none that a server may have.
     pub(super) fn answer(
@@ -120,7 +137,8 @@ impl Heard {
         let ech = told.service.is_some_and(|service| service.ech);
         let useful = told.addr.is_some() || ech;
         let name = told.host();
-        if !useful || !is_hostname(name) {
+        // Resolvers are discovered under names that no host has (RFC 9462, section 4).
+        if !useful || !(is_hostname(name) || told.leads_to_dns()) {
             return None;
         }
         let everybody = tuple.server.port == MDNS || tuple.client.port == MDNS;
@@ -138,6 +156,7 @@ impl Heard {
         let answer = Answer {
             windows: vec![window],
             ech,
+            resolver: told.leads_to_dns(),
         };
         Some(Self::Answer(
             weight,
@@ -145,6 +164,25 @@ impl Heard {
             lead,
             answer,
         ))
+    }
+
+    /// A service; `None` when its host has no name that a host may have.
+    pub(super) fn announced(
+        seen: &Observation<'_>,
+        told: &Announced<'_>,
+        redact: &dyn Fn(&str) -> String,
+    ) -> Option<Self> {
+        if !is_hostname(told.host) || told.port == 0 {
+            return None;
+        }
+        let path = told.path.and_then(|path| path.split(['?', '#']).next());
+        let announcement = Announcement {
+            host: without_secrets(told.host, '.', redact).into(),
+            port: told.port,
+            path: path.map(|path| without_secrets(path, '/', redact).into()),
+        };
+        let seen = Span::at(seen.at);
+        Some(Self::Announced(announcement, Announcements { seen }))
     }
 
     /// An encrypted flow whose name is hidden; `shown` stands in its place.
@@ -166,6 +204,30 @@ impl Heard {
     }
 }
 
+impl Tally {
+    /// Adds a DNS answer.
+    pub fn resolve(&mut self, seen: &Observation<'_>, told: &Resolved<'_>, weight: Weight, redact: Redact<'_>) {
+        self.heard.extend(Heard::answer(seen, told, weight, redact.text));
+    }
+
+    /// Adds an encrypted flow that hides its name; `shown` is what it shows in its place.
+    pub fn hide(&mut self, flow: &FlowInfo, shown: Option<&str>) {
+        self.heard.push(Heard::hidden(flow, shown));
+    }
+
+    /// The flow is one of encrypted DNS.
+    pub fn hide_dns(&mut self, flow: &FlowInfo) {
+        if !std::mem::replace(&mut self.told_dns, true) {
+            self.encrypted_dns = Some((flow.tuple.client.addr, flow.seen.last.time));
+        }
+    }
+
+    /// Adds a service that told where it is.
+    pub fn announce(&mut self, seen: &Observation<'_>, announced: &Announced<'_>, redact: Redact<'_>) {
+        self.heard.extend(Heard::announced(seen, announced, redact.text));
+    }
+}
+
 /// A name that a server may have: letters, digits, dashes and underlines between dots, and no reverse look-up. What
 /// begins with an underline names a service, not a host.
 fn is_hostname(name: &str) -> bool {
@@ -178,6 +240,7 @@ fn is_hostname(name: &str) -> bool {
 pub(super) struct Ledger {
     answers: [Shelf<Lead, Answer>; Weight::COUNT],
     hidden: Shelf<Target, HiddenFlows>,
+    announced: Shelf<Announcement, Announcements>,
     /// Entries dropped since the last call.
     dropped: u64,
 }
@@ -196,6 +259,11 @@ impl Ledger {
                     .unwrap_or_default();
                 self.answers[weight as usize].put(client, (lead, answer), at, max_entries, Answer::join)
             }
+            Heard::Announced(announcement, told) => {
+                let at = told.seen.last.time;
+                let join = |known: &mut Announcements, more: Announcements| known.seen.join(more.seen);
+                self.announced.put(None, (announcement, told), at, max_entries, join)
+            }
             Heard::Hidden(client, target, flows) => {
                 let at = flows.seen.last.time;
                 self.hidden
@@ -212,11 +280,16 @@ impl Ledger {
     pub(super) fn forget(&mut self, before: Timestamp) {
         self.answers.iter_mut().for_each(|shelf| shelf.forget(before));
         self.hidden.forget(before);
+        self.announced.forget(before);
     }
 
-    /// Addresses of flows that hide their name.
-    pub(super) fn hidden_addresses(&self, out: &mut BTreeSet<IpAddr>) {
-        out.extend(self.hidden.iter().map(|(_, target, _)| target.endpoint.addr));
+    /// What has to be known about: where flows go that hide their name, and hosts of services.
+    pub(super) fn want(&self, out: &mut Wanted) {
+        let targets = self.hidden.iter().map(|(_, target, _)| target.endpoint.addr);
+        out.addresses.extend(targets);
+        let hosts = self.announced.iter();
+        out.hosts
+            .extend(hosts.map(|(_, announcement, _)| Arc::clone(&announcement.host)));
     }
 }
 
@@ -224,6 +297,7 @@ impl Answer {
     /// Windows that touch become one; of too many the oldest goes.
     fn join(&mut self, other: Self) {
         self.ech |= other.ech;
+        self.resolver |= other.resolver;
         for mut window in other.windows {
             self.windows.retain(|known| {
                 let apart = known.until.plus_nanos(GRACE_NANOS) < window.first

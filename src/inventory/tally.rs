@@ -11,19 +11,17 @@ use crate::inventory::account::{
     Account, Agent, ClientSeen, PageKey, PageSeen, Said, SessionSeen, ToolSeen, earliest, first_of,
 };
 use crate::inventory::kept::{Kept, clip};
-use crate::inventory::names::{Heard, Weight};
+use crate::inventory::names::Heard;
 use crate::mcp::method;
 use crate::mcp::site::without_secrets;
-use crate::model::dns::Resolved;
 use crate::model::finding::{Finding, FindingKey, SiteKey};
-use crate::model::flow::FlowInfo;
 use crate::model::mcp::{Auth, McpTransport, RpcKind, Site};
 use crate::model::message::Field;
 use crate::model::net::{Direction, Scope};
 use crate::model::observation::{Fact, Implementation, Listing, Mcp, Observation, Proof, ToolDef};
 use crate::model::packet::Outer;
 use crate::model::server::{Audience, Encryption, Lookup, Mark, Peer};
-use crate::model::stamp::{Span, Stamp};
+use crate::model::stamp::{Span, Stamp, Timestamp};
 use crate::model::suspect::Suspect;
 use crate::model::tls::Ja4;
 
@@ -55,6 +53,9 @@ pub struct Tally {
     ja4: Option<Ja4>,
     /// What was around the flow, and since when.
     outer: Said<Outer>,
+    /// Who asked by encrypted DNS, and when; told once a flow.
+    pub(super) encrypted_dns: Option<(IpAddr, Timestamp)>,
+    pub(super) told_dns: bool,
     messages: u32,
     kept: Kept,
     /// Who really asks, where a relay in front of the server says so. Said by the sender, and proven by nothing.
@@ -109,6 +110,7 @@ impl Tally {
             && self.lookups.is_empty()
             && self.heard.is_empty()
             && self.suspects.is_empty()
+            && self.encrypted_dns.is_none()
     }
 
     pub(super) fn restart(&mut self) {
@@ -153,16 +155,6 @@ impl Tally {
             Some(known) => known.join(suspect),
             None => self.suspects.push(suspect),
         }
-    }
-
-    /// Adds a DNS answer.
-    pub fn resolve(&mut self, seen: &Observation<'_>, told: &Resolved<'_>, weight: Weight, redact: Redact<'_>) {
-        self.heard.extend(Heard::answer(seen, told, weight, redact.text));
-    }
-
-    /// Adds an encrypted flow that hides its name; `shown` is what it shows in its place.
-    pub fn hide(&mut self, flow: &FlowInfo, shown: Option<&str>) {
-        self.heard.push(Heard::hidden(flow, shown));
     }
 
     /// Adds a finding: a repeat is counted.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::inventory::Inventory;
 use crate::inventory::account::{Account, PageKey, PageSeen, ToolSeen};
 use crate::inventory::grouping::{Group, group};
-use crate::inventory::names::Join;
+use crate::inventory::names::{Join, Wanted};
 use crate::inventory::tally::join_finding;
 use crate::model::finding::{Finding, FindingKey, Kind, SiteKey};
 use crate::model::mcp::{McpTransport, Revision};
@@ -63,6 +63,10 @@ impl Inventory {
         view.suspects = self.suspects.iter().map(|entry| entry.value().clone()).collect();
         view.suspects
             .sort_by(|a, b| (a.endpoint, &a.name).cmp(&(b.endpoint, &b.name)));
+        view.announced = join.announced();
+        let hidden = self.encrypted_dns.iter().map(|entry| (*entry.key(), entry.value().0));
+        view.capture.encrypted_dns = hidden.collect();
+        view.capture.counters.blind.encrypted_dns_flows = view.capture.encrypted_dns.values().sum();
         view.lookups = self.lookups.iter().map(|entry| entry.value().clone()).collect();
         view.lookups.sort_by(|a, b| lookup_order(a).cmp(&lookup_order(b)));
         view.servers.sort_by(|a, b| server_order(a).cmp(&server_order(b)));
@@ -92,10 +96,9 @@ impl Inventory {
     /// What DNS told about the addresses of these groups that have no name, and of flows that hide theirs.
     fn names_of<'g>(&self, groups: impl Iterator<Item = &'g Group>) -> Join {
         let nameless = groups.filter(|group| group.proven && group.key.hostname.is_none());
-        let mut wanted: BTreeSet<IpAddr> = nameless.map(|group| group.key.endpoint.addr).collect();
-        self.names
-            .iter()
-            .for_each(|ledger| ledger.hidden_addresses(&mut wanted));
+        let mut wanted = Wanted::default();
+        wanted.addresses.extend(nameless.map(|group| group.key.endpoint.addr));
+        self.names.iter().for_each(|ledger| ledger.want(&mut wanted));
         let mut join = Join::default();
         // The order of the slices is chance; what the join says does not depend on it.
         self.names.iter().for_each(|ledger| join.add(&ledger, &wanted));

@@ -64,6 +64,8 @@ pub struct Blind {
     pub one_sided_flows: u64,
     /// ClientHellos whose name is hidden by ECH.
     pub ech_hellos: u64,
+    /// Flows of DNS over TLS, QUIC or HTTPS: names that were asked for where nobody could read them.
+    pub encrypted_dns_flows: u64,
     /// Flows that key material opened.
     pub decrypted_flows: u64,
     /// Encrypted flows that the key material says nothing of; 0 without key material.
@@ -113,6 +115,7 @@ impl Counters {
         self.blind.encrypted_bytes += other.blind.encrypted_bytes;
         self.blind.one_sided_flows += other.blind.one_sided_flows;
         self.blind.ech_hellos += other.blind.ech_hellos;
+        self.blind.encrypted_dns_flows += other.blind.encrypted_dns_flows;
         self.blind.decrypted_flows += other.blind.decrypted_flows;
         self.blind.flows_without_secrets += other.blind.flows_without_secrets;
         self.blind.flows_with_wrong_secrets += other.blind.flows_with_wrong_secrets;

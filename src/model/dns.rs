@@ -29,6 +29,12 @@ pub struct Resolved<'a> {
 }
 
 impl Resolved<'_> {
+    /// Whether the service is an encrypted resolver (RFC 9461, RFC 9462).
+    pub fn leads_to_dns(&self) -> bool {
+        self.service
+            .is_some_and(|service| service.alpn.meets(Alpns::ENCRYPTED_DNS))
+    }
+
     /// The host that the name is about.
     pub fn host(&self) -> &str {
         host_of(self.name)
@@ -69,6 +75,8 @@ impl Alpns {
     pub const DOT: Self = Self(8);
     /// `doq`: DNS over QUIC (RFC 9250).
     pub const DOQ: Self = Self(16);
+    /// DNS in either.
+    pub const ENCRYPTED_DNS: Self = Self::DOT.or(Self::DOQ);
     /// Any other.
     pub const OTHER: Self = Self(32);
 

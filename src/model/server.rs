@@ -32,6 +32,8 @@ pub struct View {
     pub led: Vec<Led>,
     /// By server, first seen, id.
     pub sessions: Vec<Session>,
+    /// MCP services that told by DNS where they are.
+    pub announced: Vec<AnnouncedServer>,
     /// By severity (worst first), first seen, id.
     pub findings: Vec<Reported>,
 }
@@ -52,6 +54,8 @@ pub struct Capture {
     pub seen: Option<(Timestamp, Timestamp)>,
     /// Volume, loss, blind spots.
     pub counters: Counters,
+    /// Flows of encrypted DNS by client; their sum stands among the blind spots.
+    pub encrypted_dns: BTreeMap<IpAddr, u64>,
 }
 
 /// What a server's existence rests on.
@@ -108,7 +112,7 @@ pub struct Server {
     pub hostname: Option<Arc<str>>,
     /// Endpoint path template.
     pub path: Option<Arc<str>>,
-    /// All transports seen, strongest first; never empty.
+    /// All transports seen, strongest first; empty where no flow to it was seen.
     pub transports: Vec<McpTransport>,
     /// Encryption.
     pub encryption: Encryption,
@@ -355,7 +359,22 @@ pub struct Led {
     pub encryption: Encryption,
     /// How many.
     pub flows: u64,
+    /// Whether the answer said that DNS is spoken there.
+    pub resolver: bool,
     /// First and last.
+    pub seen: Span,
+}
+
+/// An MCP service that told by DNS where it is. Nobody need have used it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnnouncedServer {
+    /// Its host, lower case.
+    pub host: Arc<str>,
+    /// An address of the host, and the port.
+    pub endpoint: Endpoint,
+    /// Path.
+    pub path: Option<Arc<str>>,
+    /// First and last announcement.
     pub seen: Span,
 }
 

@@ -18,6 +18,8 @@ pub enum Grade {
     Resembles,
     /// Such a host, used by a runtime that MCP clients are built on, whose answers trickle as event streams do.
     Behaves,
+    /// A service that tells by DNS that it speaks MCP; nobody need have used it.
+    Announced,
     /// A host that is known to serve MCP and nothing else.
     Listed,
 }
@@ -28,7 +30,7 @@ impl Grade {
         match self {
             Self::Shared => 0.2,
             Self::Resembles => 0.3,
-            Self::Behaves => 0.5,
+            Self::Announced | Self::Behaves => 0.5,
             Self::Listed => 0.9,
         }
     }
@@ -39,6 +41,7 @@ impl Grade {
             Self::Shared => "a known host of MCP among other things",
             Self::Resembles => "the host name reads like an MCP server's",
             Self::Behaves => "the host name reads like an MCP server's, an MCP runtime asks, and answers trickle",
+            Self::Announced => "it announces itself as MCP by DNS",
             Self::Listed => "a known host of MCP alone",
         }
     }

@@ -83,6 +83,7 @@ struct LostObject {
     gap_bytes: u64,
     evicted_flows: u64,
     shed_events: u64,
+    forgotten_names: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,10 +92,28 @@ struct BlindObject {
     encrypted_bytes: u64,
     one_sided_flows: u64,
     ech_hellos: u64,
+    encrypted_dns_flows: u64,
+    encrypted_dns_clients: Vec<DnsClient>,
     decrypted_flows: u64,
     flows_without_secrets: u64,
     flows_with_wrong_secrets: u64,
     evicted_secrets: u64,
+}
+
+/// Who asked by encrypted DNS.
+#[derive(Debug, Serialize)]
+struct DnsClient {
+    address: Text<IpAddr>,
+    flows: u64,
+}
+
+impl DnsClient {
+    const fn of((client, flows): (&IpAddr, &u64)) -> Self {
+        Self {
+            address: Text(*client),
+            flows: *flows,
+        }
+    }
 }
 
 impl<'a> CaptureObject<'a> {
@@ -119,12 +138,15 @@ impl<'a> CaptureObject<'a> {
                 gap_bytes: lost.gap_bytes,
                 evicted_flows: lost.evicted_flows,
                 shed_events: lost.shed_events,
+                forgotten_names: lost.forgotten_names,
             },
             blind: BlindObject {
                 encrypted_flows: blind.encrypted_flows,
                 encrypted_bytes: blind.encrypted_bytes,
                 one_sided_flows: blind.one_sided_flows,
                 ech_hellos: blind.ech_hellos,
+                encrypted_dns_flows: blind.encrypted_dns_flows,
+                encrypted_dns_clients: capture.encrypted_dns.iter().map(DnsClient::of).collect(),
                 decrypted_flows: blind.decrypted_flows,
                 flows_without_secrets: blind.flows_without_secrets,
                 flows_with_wrong_secrets: blind.flows_with_wrong_secrets,
@@ -468,7 +490,9 @@ mod tests {
                 r#"{"schema":1,"capture":{"sources":[],"first":null,"last":null,"packets":0,"bytes":0,"flows":0,"#,
                 r#""lost":{"kernel_drops":0,"queue_drops":0,"truncated_packets":0,"undecodable_packets":0,"#,
                 r#""orphan_fragments":0,"evicted_fragments":0,"conflicting_fragments":0,"gap_bytes":0,"#,
-                r#""evicted_flows":0,"shed_events":0},"blind":{"encrypted_flows":0,"encrypted_bytes":0,"one_sided_flows":0,"ech_hellos":0,"#,
+                r#""evicted_flows":0,"shed_events":0,"forgotten_names":0},"#,
+                r#""blind":{"encrypted_flows":0,"encrypted_bytes":0,"one_sided_flows":0,"ech_hellos":0,"#,
+                r#""encrypted_dns_flows":0,"encrypted_dns_clients":[],"#,
                 r#""decrypted_flows":0,"flows_without_secrets":0,"flows_with_wrong_secrets":0,"evicted_secrets":0}},"#,
                 r#""servers":[],"clients":[],"lookups":[],"findings":[]}"#,
                 "\n"

@@ -6,7 +6,10 @@
 
 mod servers;
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use crate::model::finding::Severity;
 use crate::model::server::{Client, Lookup, Reported, Server, View};
@@ -15,6 +18,8 @@ use crate::report::display::terminal;
 use crate::report::grid::{self, BOLD, Cell, GOOD, WARN, bytes, count, cut, grid, thousands, wrap};
 pub use crate::report::grid::{DEFAULT_WIDTH, Style};
 
+/// Clients of encrypted DNS that are named.
+const MAX_DNS_CLIENTS: usize = 3;
 /// Findings and lookups that are shown; the rest is counted, and every other format has it.
 const MAX_ROWS: usize = 200;
 
@@ -240,6 +245,21 @@ fn more(out: &mut String, all: usize) {
     }
 }
 
+/// Those who asked most by encrypted DNS.
+fn dns_clients(clients: &BTreeMap<IpAddr, u64>) -> String {
+    let mut most: Vec<(&IpAddr, &u64)> = clients.iter().collect();
+    most.sort_by_key(|(client, flows)| (Reverse(**flows), **client));
+    let mut out = String::new();
+    for (client, flows) in most.iter().take(MAX_DNS_CLIENTS) {
+        let before = if out.is_empty() { ", by " } else { ", " };
+        let _ = write!(out, "{before}{client} ({})", thousands(**flows));
+    }
+    if let Some(left) = most.len().checked_sub(MAX_DNS_CLIENTS).filter(|left| *left > 0) {
+        let _ = write!(out, " and {} more", thousands(left as u64));
+    }
+    out
+}
+
 fn blind(out: &mut String, view: &View, style: Style) {
     let counters = &view.capture.counters;
     let (lost, blind) = (&counters.lost, &counters.blind);
@@ -279,6 +299,11 @@ fn blind(out: &mut String, view: &View, style: Style) {
         ),
         (blind.one_sided_flows, "flows seen in one direction only", one_sided),
         (blind.ech_hellos, "TLS hellos with a hidden server name", none()),
+        (
+            blind.encrypted_dns_flows,
+            "flows of encrypted DNS",
+            dns_clients(&view.capture.encrypted_dns),
+        ),
         (lost.kernel_drops, "packets dropped by the kernel", none()),
         (lost.queue_drops, "packets dropped before a busy worker", none()),
         (lost.truncated_packets, "packets cut by the snap length", truncated),
@@ -301,6 +326,11 @@ fn blind(out: &mut String, view: &View, style: Style) {
         (lost.gap_bytes, "stream bytes sent but not captured", none()),
         (lost.evicted_flows, "flows dropped at a memory bound", none()),
         (lost.shed_events, "events dropped at a bound", none()),
+        (
+            lost.forgotten_names,
+            "DNS answers and unnamed flows dropped at a bound",
+            none(),
+        ),
         (
             lost.damaged_files,
             "damaged files: what follows the damage is missing",
@@ -410,6 +440,18 @@ mod tests {
         view.servers.remove(0);
         let text = render(&view, STYLE);
         assert!(text.contains("no MCP server found, 1 suspected;"), "{text}");
+    }
+
+    #[test]
+    fn clients_of_encrypted_dns_stand_in_the_order_of_their_flows() {
+        let client = |host: u8| IpAddr::from([10, 0, 0, host]);
+        let clients = |flows: &[u64]| (1..).map(client).zip(flows.iter().copied()).collect();
+        assert_eq!(dns_clients(&clients(&[])), "");
+        assert_eq!(dns_clients(&clients(&[1, 2])), ", by 10.0.0.2 (2), 10.0.0.1 (1)");
+        assert_eq!(
+            dns_clients(&clients(&[5, 1, 1, 1, 7])),
+            ", by 10.0.0.5 (7), 10.0.0.1 (5), 10.0.0.2 (1) and 2 more"
+        );
     }
 
     #[test]

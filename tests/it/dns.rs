@@ -1,6 +1,6 @@
 //! DNS: conversations for the split and gap tests, and names that lead to servers, whichever shard sees what.
 
-use std::net::IpAddr;
+mod wire;
 
 use serde_json::Value;
 use shadowtap::engine::settings::Settings;
@@ -10,6 +10,7 @@ use crate::conversations;
 use crate::run;
 use crate::splits::{Piece, Sample, client_hello};
 use crate::talk::{self, Act, End, Ends, PLAIN, Script, ends};
+use wire::{A, aliased, answer, ask, datagram, framed, message, question, record, service, with_key};
 
 use Direction::{ToClient, ToServer};
 
@@ -58,112 +59,6 @@ pub(crate) fn samples(row: &str) -> Vec<Sample> {
             [40_000, 53],
         ),
     ]
-}
-
-const A: u16 = 1;
-const AAAA: u16 = 28;
-const HTTPS: u16 = 65;
-
-fn wire_name(name: &str) -> Vec<u8> {
-    let labels = name
-        .split('.')
-        .flat_map(|label| [&[label.len() as u8][..], label.as_bytes()].concat());
-    labels.chain([0]).collect()
-}
-
-fn message(id: u16, flags: u16, counts: [u16; 4], body: &[u8]) -> Vec<u8> {
-    let words = [id, flags, counts[0], counts[1], counts[2], counts[3]];
-    words
-        .iter()
-        .flat_map(|word| word.to_be_bytes())
-        .chain(body.iter().copied())
-        .collect()
-}
-
-fn ask(name: &str, kind: u16) -> Vec<u8> {
-    [&wire_name(name)[..], &kind.to_be_bytes(), &[0, 1]].concat()
-}
-
-fn question(id: u16, name: &str, kind: u16) -> Vec<u8> {
-    message(id, 0x0100, [1, 0, 0, 0], &ask(name, kind))
-}
-
-fn record(owner: &[u8], kind: u16, ttl: u32, data: &[u8]) -> Vec<u8> {
-    let head = [
-        &kind.to_be_bytes()[..],
-        &[0, 1],
-        &ttl.to_be_bytes(),
-        &(data.len() as u16).to_be_bytes(),
-    ]
-    .concat();
-    [owner, &head, data].concat()
-}
-
-fn octets(addr: &str) -> (u16, Vec<u8>) {
-    match addr.parse().unwrap() {
-        IpAddr::V4(addr) => (A, addr.octets().to_vec()),
-        IpAddr::V6(addr) => (AAAA, addr.octets().to_vec()),
-    }
-}
-
-/// An answer with addresses whose owner is a pointer to the question.
-fn answer(id: u16, name: &str, ttl: u32, addrs: &[&str]) -> Vec<u8> {
-    let records = addrs.iter().flat_map(|addr| {
-        let (kind, data) = octets(addr);
-        record(&[0xc0, 12], kind, ttl, &data)
-    });
-    let body: Vec<u8> = ask(name, octets(addrs[0]).0).into_iter().chain(records).collect();
-    message(id, 0x8180, [1, addrs.len() as u16, 0, 0], &body)
-}
-
-fn aliased(id: u16, name: &str, target: &str, addr: &str) -> Vec<u8> {
-    let alias = record(&[0xc0, 12], 5, 300, &wire_name(target));
-    let last = record(&wire_name(target), A, 60, &octets(addr).1);
-    message(id, 0x8180, [1, 2, 0, 0], &[ask(name, A), alias, last].concat())
-}
-
-/// An HTTPS record with a key for encrypted hellos.
-fn with_key(id: u16, name: &str) -> Vec<u8> {
-    let data = [&[0, 1, 0][..], &[0, 5, 0, 3], b"key"].concat();
-    message(
-        id,
-        0x8180,
-        [1, 1, 0, 0],
-        &[ask(name, HTTPS), record(&[0xc0, 12], HTTPS, 300, &data)].concat(),
-    )
-}
-
-/// A multicast answer: the service, its host and the host's address.
-fn service(addr: &str) -> Vec<u8> {
-    let (instance, host) = (wire_name("shelf._mcp._tcp.local"), wire_name("box.local"));
-    let srv = [&[0, 0, 0, 0, 0x1f, 0x90][..], &host].concat();
-    let body = [
-        record(&wire_name("_mcp._tcp.local"), 12, 4500, &instance),
-        record(&instance, 33, 120, &srv),
-        record(&instance, 16, 4500, b"\x09path=/mcp"),
-        record(&host, A, 120, &octets(addr).1),
-    ];
-    message(0, 0x8400, [0, 4, 0, 0], &body.concat())
-}
-
-fn framed(message: &[u8]) -> Vec<u8> {
-    [&u16::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat()
-}
-
-/// A UDP datagram over Ethernet and IPv4.
-fn datagram(src: End, dst: End, payload: &[u8]) -> Vec<u8> {
-    let (IpAddr::V4(from), IpAddr::V4(to)) = (src.0, dst.0) else {
-        panic!("IPv4 only");
-    };
-    let length = 8 + payload.len() as u16;
-    let mut out = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00, 0x45, 0];
-    out.extend((length + 20).to_be_bytes());
-    out.extend([0, 0, 0x40, 0, 64, 17, 0, 0]);
-    out.extend(from.octets());
-    out.extend(to.octets());
-    out.extend([src.1.to_be_bytes(), dst.1.to_be_bytes(), length.to_be_bytes(), [0, 0]].concat());
-    out.extend(payload);
-    out
 }
 
 const START: i64 = 1_795_168_800_000_000_000;
@@ -413,10 +308,90 @@ fn what_is_dropped_is_the_same_for_any_number_of_workers() {
 }
 
 #[test]
-fn multicast_answers_are_for_everybody() {
+fn services_and_hosts_tell_everybody_where_they_are() {
     let (bonjour, group) = ((SERVER.parse().unwrap(), 5353), ("224.0.0.251".parse().unwrap(), 5353));
-    let story = Story::default()
-        .plays(100, &session(CLIENT))
-        .said(90, bonjour, group, &service(SERVER));
-    assert_eq!(story.names(), ["box.local"]);
+    let told = Story::default().said(90, bonjour, group, &service(SERVER));
+    let report = told.report();
+    let server = &report["servers"][0];
+    assert_eq!(
+        (
+            &server["hostname"],
+            &server["port"],
+            &server["path"],
+            &server["evidence"]
+        ),
+        (&"box.local".into(), &8080.into(), &"/mcp".into(), &"dns".into())
+    );
+    assert_eq!(
+        (
+            &server["transport"],
+            &server["encryption"],
+            server["confidence"].as_f64()
+        ),
+        (&Value::Null, &"none".into(), Some(0.5))
+    );
+    assert_eq!(report["findings"].as_array().unwrap().len(), 0);
+    // What was read is what counts, and gets the name of its host.
+    let at = |port| conversations::streamable(ends((CLIENT, 41_000), (SERVER, port)));
+    let used = told.clone().plays(100, &at(8080));
+    let one = ("box.local".to_owned(), "message".to_owned(), vec![CLIENT.to_owned()]);
+    assert_eq!(used.servers(), std::slice::from_ref(&one));
+    let beside = told.plays(100, &at(8000));
+    assert_eq!(
+        beside.servers(),
+        [one, ("box.local".to_owned(), "dns".to_owned(), vec![])]
+    );
+}
+
+#[test]
+fn encrypted_dns_is_a_blind_spot_and_nothing_else() {
+    let flows = |story: &Story| {
+        let report = story.report();
+        assert_eq!(report["servers"].as_array().unwrap().len(), 0);
+        assert_eq!(report["findings"].as_array().unwrap().len(), 0);
+        let (blind, clients) = (
+            &report["capture"]["blind"],
+            &report["capture"]["blind"]["encrypted_dns_clients"],
+        );
+        let by_client: u64 = clients
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["flows"].as_u64().unwrap())
+            .sum();
+        assert_eq!(blind["encrypted_dns_flows"], by_client);
+        by_client
+    };
+    let connect = |server: (&str, u16), hello: &[u8]| {
+        let ends = ends((CLIENT, 42_000), server);
+        let script = Script::default().then(ends, Act::Open);
+        let script = script.up(ends, hello).down(ends, [22, 3, 3, 0, 4, 2, 0, 0, 0]);
+        Story::default().plays(100, &script)
+    };
+    let (edge, nameless) = ("203.0.113.9", hello(None, false));
+    let named = |name| hello(Some(name), false);
+    assert_eq!(flows(&connect((edge, 853), &named("any.vendor.test"))), 1);
+    assert_eq!(flows(&connect((edge, 443), &named("dns.google"))), 1);
+    assert_eq!(flows(&connect((edge, 443), &named("me.dns.nextdns.io"))), 1);
+    assert_eq!(flows(&connect(("1.1.1.1", 443), &nameless)), 1);
+    assert_eq!(flows(&connect(("1.1.1.1", 443), &named("www.vendor.test"))), 0);
+    assert_eq!(flows(&connect((edge, 443), &nameless)), 0);
+    // A resolver that DNS told of, by its name or by what is spoken there.
+    let asked = |answer| connect((edge, 443), &nameless).told(90, CLIENT, 5_000, answer);
+    assert_eq!(flows(&asked(answer(7, "doh.dns.sb", 60, &[edge]))), 1);
+    assert_eq!(flows(&asked(answer(7, "www.dns.sb.test", 60, &[edge]))), 0);
+    let data = [&[0, 1, 0][..], &[0, 1, 0, 4], b"\x03dot", &[0, 4, 0, 4, 203, 0, 113, 9]].concat();
+    let (name, binding) = ("_dns.resolver.arpa", record(&[0xc0, 12], 64, 300, &data));
+    let discovered = message(7, 0x8180, [1, 1, 0, 0], &[ask(name, 64), binding].concat());
+    assert_eq!(flows(&asked(discovered)), 1);
+    // In clear, or opened by key material: told by the kind of the message.
+    let ends = ends((CLIENT, 43_000), (edge, 80));
+    let post = "POST /q HTTP/1.1\r\nHost: doh.vendor.test\r\nContent-Type: application/dns-message\r\n\
+                Content-Length: 4\r\n\r\nabcd";
+    let page = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let readable = Script::default().then(ends, Act::Open).up(ends, post).down(ends, page);
+    assert_eq!(
+        flows(&Story::default().plays(100, &readable.up(ends, post).down(ends, page))),
+        1
+    );
 }

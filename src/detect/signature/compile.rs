@@ -12,12 +12,13 @@ use regex::bytes::RegexBuilder;
 use super::checks::Check;
 use super::file::{self, AnyRule, Example, Placed};
 use super::names::{NameRule, Named, Names};
+use super::resolvers::{Resolver, Resolvers};
 use super::secrets::{Class, Find, Place, SampleForm, SecretRule, Secrets};
 use crate::model::defect::Defect;
 use crate::model::finding::{Kind, Severity};
 
 /// Files that are compiled in.
-const BUILTIN: [(&str, &str); 5] = [
+const BUILTIN: [(&str, &str); 6] = [
     (
         "signatures/endpoints.toml",
         include_str!("../../../signatures/endpoints.toml"),
@@ -33,6 +34,10 @@ const BUILTIN: [(&str, &str); 5] = [
     (
         "signatures/registries.toml",
         include_str!("../../../signatures/registries.toml"),
+    ),
+    (
+        "signatures/resolvers.toml",
+        include_str!("../../../signatures/resolvers.toml"),
     ),
     (
         "signatures/secrets.toml",
@@ -70,6 +75,8 @@ pub struct PoisonRule {
 pub struct Signatures {
     /// Names of registries, servers, gateways, tunnels.
     pub names: Names,
+    /// Resolvers that take DNS encrypted.
+    pub resolvers: Resolvers,
     /// Credentials and personal data.
     pub secrets: Secrets,
     /// Wording that steers a model.
@@ -201,7 +208,8 @@ impl Set {
 
     /// `trusted`: only built-in files, whose poisoning expressions a test compiles.
     fn compile(mut self, trusted: bool) -> Result<Signatures, Vec<Defect>> {
-        let (mut named, mut secrets, mut poison, mut examples) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut named, mut resolvers, mut examples) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut secrets, mut poison) = (Vec::new(), Vec::new());
         for (source, rule) in std::mem::take(&mut self.rules)
             .into_iter()
             .filter(|(_, rule)| rule.enabled())
@@ -217,6 +225,7 @@ impl Set {
                 AnyRule::Registry(rule) => registry(rule).map(|rule| named.push(rule)),
                 AnyRule::Endpoint(rule) => endpoint(rule).map(|rule| named.push(rule)),
                 AnyRule::Gateway(rule) => gateway(rule).map(|rule| named.push(rule)),
+                AnyRule::Resolver(rule) => resolver(rule).map(|rule| resolvers.push(rule)),
                 AnyRule::Secret(rule) => secret(rule).map(|rule| secrets.push(rule)),
                 AnyRule::Pii(rule) => personal(rule).map(|rule| secrets.push(rule)),
                 AnyRule::Poison(rule) => poisoned(rule, trusted).map(|rule| poison.push(rule)),
@@ -246,6 +255,7 @@ impl Set {
         })?;
         Ok(Signatures {
             names: Names::new(named),
+            resolvers: Resolvers::new(resolvers),
             secrets,
             poison,
             examples,
@@ -306,6 +316,27 @@ fn registry(rule: file::Registry) -> Result<Named, String> {
             paths: rule.paths,
             confidence: share(rule.confidence)?,
             references: rule.refs,
+        },
+    })
+}
+
+fn resolver(rule: file::Resolver) -> Result<Resolver, String> {
+    let address = |text: &String| text.parse().map_err(|_| format!("{text:?} is no address"));
+    Ok(Resolver {
+        addresses: rule.address.iter().map(address).collect::<Result<_, _>>()?,
+        named: Named {
+            names: hosts(rule.domain)?,
+            exact: only(&rule.r#match)?,
+            rule: NameRule {
+                id: rule.id.into(),
+                category: "resolver",
+                product: rule.title,
+                tier: None,
+                shared_host: false,
+                paths: Vec::new(),
+                confidence: 0.0,
+                references: Vec::new(),
+            },
         },
     })
 }

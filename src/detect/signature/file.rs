@@ -36,6 +36,8 @@ struct Document {
     pii: Vec<Spanned<Pii>>,
     #[serde(default)]
     poison: Vec<Spanned<Poison>>,
+    #[serde(default)]
+    resolver: Vec<Spanned<Resolver>>,
 }
 
 /// What the file is: for its readers.
@@ -140,6 +142,23 @@ pub(super) struct Gateway {
     pub(super) confidence: f32,
     #[serde(default)]
     pub(super) refs: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Resolver {
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) title: String,
+    #[serde(default = "yes")]
+    pub(super) enabled: bool,
+    pub(super) domain: Domains,
+    #[serde(default = "suffix")]
+    pub(super) r#match: String,
+    #[serde(default)]
+    pub(super) address: Vec<String>,
+    #[serde(default, rename = "source")]
+    pub(super) _source: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -249,6 +268,7 @@ pub(super) enum AnyRule {
     Pii(Pii),
     Poison(Poison),
     Registry(Registry),
+    Resolver(Resolver),
     Secret(Secret),
 }
 
@@ -260,6 +280,7 @@ impl AnyRule {
             Self::Pii(rule) => &rule.id,
             Self::Poison(rule) => &rule.id,
             Self::Registry(rule) => &rule.id,
+            Self::Resolver(rule) => &rule.id,
             Self::Secret(rule) => &rule.id,
         }
     }
@@ -271,6 +292,7 @@ impl AnyRule {
             Self::Pii(rule) => rule.enabled,
             Self::Poison(rule) => rule.enabled,
             Self::Registry(rule) => rule.enabled,
+            Self::Resolver(rule) => rule.enabled,
             Self::Secret(rule) => rule.enabled,
         }
     }
@@ -311,6 +333,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Rules, Defect> {
     place(text, document.secret, AnyRule::Secret, &mut rules);
     place(text, document.pii, AnyRule::Pii, &mut rules);
     place(text, document.poison, AnyRule::Poison, &mut rules);
+    place(text, document.resolver, AnyRule::Resolver, &mut rules);
     if rules.len() > MAX_RULES {
         return Err(defect(
             0,

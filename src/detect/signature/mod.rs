@@ -6,6 +6,7 @@
 pub mod compile;
 pub mod file;
 pub mod names;
+pub mod resolvers;
 pub mod secrets;
 
 mod anchors;

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::inventory::names::{Answer, HiddenFlows, Ledger, Target, Weight};
-use crate::model::server::Led;
-use crate::model::stamp::Timestamp;
+use crate::inventory::names::{Announcement, Answer, HiddenFlows, Ledger, Target, Weight};
+use crate::model::net::Endpoint;
+use crate::model::server::{AnnouncedServer, Led};
+use crate::model::stamp::{Span, Timestamp};
 
 /// The answers of all slices about the addresses that are asked for.
 #[derive(Debug, Default)]
@@ -18,6 +19,16 @@ pub(in crate::inventory) struct Join {
     /// Names whose service takes encrypted ClientHellos.
     ech: BTreeSet<Arc<str>>,
     hidden: BTreeMap<(IpAddr, Target), HiddenFlows>,
+    announced: BTreeMap<Announcement, Span>,
+    /// Addresses of the hosts that are asked for.
+    hosts: BTreeMap<Arc<str>, BTreeSet<IpAddr>>,
+}
+
+/// What is asked for.
+#[derive(Debug, Default)]
+pub(in crate::inventory) struct Wanted {
+    pub(in crate::inventory) addresses: BTreeSet<IpAddr>,
+    pub(in crate::inventory) hosts: BTreeSet<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -29,14 +40,17 @@ struct Given {
 }
 
 impl Join {
-    /// Takes up what one slice has about the addresses that matter.
-    pub(in crate::inventory) fn add(&mut self, ledger: &Ledger, wanted: &BTreeSet<IpAddr>) {
+    /// Takes up what one slice has about what is asked for.
+    pub(in crate::inventory) fn add(&mut self, ledger: &Ledger, wanted: &Wanted) {
         for (shelf, weight) in ledger.answers.iter().zip([Weight::Known, Weight::Home, Weight::Other]) {
             for (client, lead, answer) in shelf.iter() {
                 if answer.ech {
                     self.ech.insert(Arc::clone(&lead.name));
                 }
-                let Some(addr) = lead.addr.filter(|addr| wanted.contains(addr)) else {
+                if let Some(addr) = lead.addr.filter(|_| wanted.hosts.contains(&lead.name)) {
+                    self.hosts.entry(Arc::clone(&lead.name)).or_default().insert(addr);
+                }
+                let Some(addr) = lead.addr.filter(|addr| wanted.addresses.contains(addr)) else {
                     continue;
                 };
                 self.answers.entry(addr).or_default().push(Given {
@@ -54,11 +68,33 @@ impl Join {
                 .and_modify(|known| known.join(*flows))
                 .or_insert(*flows);
         }
+        for (_, announcement, told) in ledger.announced.iter() {
+            self.announced
+                .entry(announcement.clone())
+                .and_modify(|known| known.join(told.seen))
+                .or_insert(told.seen);
+        }
+    }
+
+    /// Services whose host has a known address: one each, IPv4 before IPv6.
+    pub(in crate::inventory) fn announced(&self) -> Vec<AnnouncedServer> {
+        let server = |(announcement, seen): (&Announcement, &Span)| {
+            let addr = *self.hosts.get(&announcement.host)?.first()?;
+            Some(AnnouncedServer {
+                host: Arc::clone(&announcement.host),
+                endpoint: Endpoint::new(addr, announcement.port),
+                path: announcement.path.clone(),
+                seen: *seen,
+            })
+        };
+        self.announced.iter().filter_map(server).collect()
     }
 
     /// The name that led a client to an address at that moment: of the answer it got last.
     pub(in crate::inventory) fn name(&self, client: IpAddr, addr: IpAddr, at: Timestamp) -> Option<Arc<str>> {
-        Some(Arc::clone(&self.given(client, addr, at, |_| true)?.name))
+        Some(Arc::clone(
+            &self.given(client, addr, at, |given| !given.answer.resolver)?.name,
+        ))
     }
 
     fn given(&self, client: IpAddr, addr: IpAddr, at: Timestamp, fits: impl Fn(&Given) -> bool) -> Option<&Given> {
@@ -99,10 +135,12 @@ impl Join {
                 endpoint: target.endpoint,
                 encryption: target.encryption,
                 flows: flows.flows,
+                resolver: given.answer.resolver,
                 seen: flows.seen,
             };
             all.entry((led.name.clone(), *client, led.endpoint, led.encryption))
                 .and_modify(|known| {
+                    known.resolver |= led.resolver;
                     known.flows = known.flows.saturating_add(led.flows);
                     known.seen.join(led.seen);
                 })
