@@ -132,6 +132,7 @@ impl Http1 {
         let exchange = self.transactions.get(side.slot);
         if let Some(socket) = &mut side.socket {
             act(socket, &mut |said| tell_as(Carrier::WebSocket, said, dir, exchange, up));
+            up.shed(socket.take_shed());
         }
     }
 

@@ -64,6 +64,8 @@ impl Layer for Midway {
             Data::Gap(missing) => socket.gap(missing, &mut say),
             Data::End => socket.end(&mut say),
         }
+        let shed = socket.take_shed();
+        up.shed(shed);
         Step::Continue
     }
 }

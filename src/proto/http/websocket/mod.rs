@@ -50,6 +50,8 @@ pub(super) struct Socket {
     candidate: bool,
     /// Messages were sent that were not read.
     midway: bool,
+    /// Messages that were given up at the bound of their output and not yet asked for.
+    shed: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +89,7 @@ impl Socket {
             began: Stamp::default(),
             candidate,
             midway: false,
+            shed: 0,
         }
     }
 
@@ -103,6 +106,11 @@ impl Socket {
     pub(super) fn settle(&mut self, deflate: Deflate, candidate: bool) {
         self.deflate = deflate;
         self.candidate |= candidate;
+    }
+
+    /// How many messages were given up since the last call, because they unpack to more than is allowed.
+    pub(super) fn take_shed(&mut self) -> u64 {
+        std::mem::take(&mut self.shed)
     }
 
     /// The next bytes of the direction.
@@ -292,7 +300,8 @@ impl Socket {
                     self.reader.cut(0, say);
                 }
                 Unpacked::More => return,
-                Unpacked::Failed => {
+                found @ (Unpacked::Failed | Unpacked::Over) => {
+                    self.shed = self.shed.saturating_add(u64::from(found == Unpacked::Over));
                     self.reader.cut(0, say);
                     self.message = Some(Reading::Skipped);
                     return;

@@ -32,7 +32,7 @@ pub(super) struct Unpack {
 /// One step of decoding.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unpacked<'a> {
-    /// The bytes are damaged, or give more than allowed: no more of this message will come.
+    /// The bytes are damaged: no more of this message will come.
     Failed,
     /// Output, and a hole behind it.
     Hole(&'a [u8]),
@@ -40,6 +40,8 @@ pub(super) enum Unpacked<'a> {
     More,
     /// Output; never empty.
     Output(&'a [u8]),
+    /// They give more than allowed: no more of this message is decoded.
+    Over,
 }
 
 impl Unpack {
@@ -71,7 +73,13 @@ impl Unpack {
 
     /// Decodes on, and takes from the front of `input` what it used.
     pub(super) fn next(&mut self, input: &mut &[u8]) -> Unpacked<'_> {
-        match self.step(input) {
+        let step = self.step(input);
+        let Some(left) = self.left.checked_sub(step.unwrap_or(0) as u64) else {
+            self.lose();
+            return Unpacked::Over;
+        };
+        self.left = left;
+        match step {
             Some(0) => Unpacked::More,
             Some(given) => {
                 let output = self.output.get(..given).unwrap_or_default();
@@ -98,7 +106,6 @@ impl Unpack {
             let used = usize::try_from(self.raw.total_in().saturating_sub(before_in)).ok()?;
             let given = self.raw.total_out().saturating_sub(before_out);
             *input = input.get(used..).unwrap_or_default();
-            self.left = self.left.checked_sub(given)?;
             if status == Status::StreamEnd {
                 // A final block (section 7.2.3.4): who sends those begins anew behind them, and keeps no window.
                 self.lose();
@@ -132,7 +139,7 @@ mod tests {
                     Unpacked::Output(output) => text.extend_from_slice(output),
                     Unpacked::Hole(_) => holes += 1,
                     Unpacked::More => break,
-                    Unpacked::Failed => return None,
+                    Unpacked::Failed | Unpacked::Over => return None,
                 }
             }
         }
