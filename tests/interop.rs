@@ -13,3 +13,5 @@ mod quic;
 mod tls;
 #[path = "interop/tools.rs"]
 mod tools;
+#[path = "interop/websocket.rs"]
+mod websocket;
