@@ -162,6 +162,7 @@ impl Http2 {
             socket.push(at, piece, &mut |said| {
                 tell_as(Carrier::WebSocket, said, dir, Some(transaction), up);
             });
+            up.shed(socket.take_shed());
             return self.settle(dir, id, up);
         }
         let unknown = half.partial && dir == Direction::ToClient && half.reader.is_fresh();
