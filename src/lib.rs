@@ -6,9 +6,9 @@
 //!  wire / file                                                                            operator
 //!      │                                                                                      ▲
 //!   source ─► packet ─► flow ─► stream ─► message ─► observation ─► finding ─► inventory ─► sink / store ─► report
-//!   pcap      decode    table   reassembly  proto        mcp         detect     join         sqlite          table, json,
-//!   pcapng    steer     roles   identify    dns, http,   reader      panel      view                         csv, ndjson
-//!   live                        layers      tls
+//!   pcap      peel      table   reassembly  proto        mcp         detect     join         sqlite          table, json,
+//!   pcapng    defrag    roles   identify    http, tls,   reader      panel      view                         csv, ndjson
+//!   live      steer             layers      quic, dns
 //! ```
 //!
 //! Data flows one way, and a module imports only from what stands left of it. The nouns live in [`model`], one file
@@ -49,7 +49,8 @@
 //!
 //! - [`model`]: The nouns, in the order of the flow: data without I/O, clock or lock.
 //! - [`source`]: Where packets come from: capture files, standard input, live interfaces.
-//! - [`packet`]: A raw packet becomes a segment or a datagram, borrowed; and the hash that steers it to a worker.
+//! - [`packet`]: A raw packet becomes a segment or a datagram, borrowed: tunnels opened, fragments put together; and the
+//!   hash that steers it to a worker.
 //! - [`flow`]: The flow table: who talks to whom, who of the two is the server, and what makes room when it is full.
 //! - [`stream`]: Bytes in order, and the tower of layers that reads them: reassembly, identification, layers.
 //! - [`proto`]: One protocol a file or folder, and the table that names them: HTTP/1, 2 and 3, event streams, WebSocket,
