@@ -32,7 +32,8 @@ lint: deps ## Format, lints and documentation
 build: deps ## Build the optimised binary: target/release/shadowtap
 	$(CARGO) build --release --locked
 
-bench: deps ## Measure every stage and the whole pipeline (SHADOWTAP_BENCH_CAPTURE=FILE measures on a capture)
+bench: deps ## Measure every stage and whole replays (SHADOWTAP_BENCH_CAPTURE=FILE measures on a capture)
+	@.ci/deps tcpdump
 	$(CARGO) bench --locked
 
 fuzz: fuzz-build ## Fuzz every parser for FUZZ_SECONDS each (default 60)
