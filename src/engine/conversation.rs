@@ -28,7 +28,8 @@ const ENCRYPTED_DNS: u16 = 853;
 pub(super) struct Conversation {
     pub(super) reassembly: Reassembly,
     stream: Stream,
-    reader: Reader,
+    /// Made for the first message: most flows have none.
+    reader: Option<Box<Reader>>,
     pub(super) tally: Tally,
     /// MCP was seen: worth more than other flows when room is needed.
     pub(super) precious: bool,
@@ -62,13 +63,13 @@ pub(super) struct Outcome {
 }
 
 impl Conversation {
-    /// `outer` is what was around the first packet.
-    pub(super) fn new(info: &FlowInfo, outer: Option<Outer>) -> Self {
+    /// With what the segments so far say of the order of bytes; `outer` is what was around the first packet.
+    pub(super) fn new(info: &FlowInfo, reassembly: Reassembly, outer: Option<Outer>) -> Self {
         let ports = [info.tuple.client.port, info.tuple.server.port];
         Self {
-            reassembly: Reassembly::default(),
+            reassembly,
             stream: Stream::outer(info.tuple.transport, info.from_start, ports),
-            reader: Reader::default(),
+            reader: None,
             tally: Tally::within(outer.map(|outer| (info.seen.first, outer))),
             precious: false,
             ech_hellos: 0,
@@ -125,7 +126,7 @@ impl Conversation {
         let fact = Fact::Violation(Violation {
             breach: Breach::AmbiguousOverlap,
             dir,
-            site: self.reader.site(info),
+            site: self.reader.get_or_insert_default().site(info),
         });
         let seen = Observation { at, flow: info, fact };
         let (shared, findings) = (around.shared, &mut *around.findings);
@@ -243,7 +244,7 @@ impl Conversation {
 
     /// Messages read and left out since the last call.
     pub(super) fn take_counts(&mut self) -> (u64, u64) {
-        let (messages, left_out) = self.reader.take_counts();
+        let (messages, left_out) = self.reader.as_mut().map_or((0, 0), |reader| reader.take_counts());
         (messages, left_out.saturating_add(std::mem::take(&mut self.shed)))
     }
 }
@@ -292,7 +293,7 @@ struct Seen {
 struct Pipe<'p> {
     stream: &'p mut Stream,
     vigil: &'p mut Vigil,
-    reader: &'p mut Reader,
+    reader: &'p mut Option<Box<Reader>>,
     tally: &'p mut Tally,
     info: &'p mut FlowInfo,
     shared: &'p Shared,
@@ -305,7 +306,7 @@ struct Pipe<'p> {
 impl<'p> Pipe<'p> {
     fn new(
         (stream, vigil): (&'p mut Stream, &'p mut Vigil),
-        reader: &'p mut Reader,
+        reader: &'p mut Option<Box<Reader>>,
         tally: &'p mut Tally,
         info: &'p mut FlowInfo,
         (shared, env): (&'p Shared, &'p Env),
@@ -363,20 +364,20 @@ impl<'p> Pipe<'p> {
                 info.tuple = info.tuple.flipped();
             }
             Output::Message(message) => {
-                reader.read(&message, info, &mut |observation| {
+                reader.get_or_insert_default().read(&message, info, &mut |observation| {
                     observe(&observation, shared, tally, findings, seen);
                 });
             }
             Output::Fact(at, fact) => {
                 match fact {
-                    Fact::Tls(tls) => reader.named(tls.sni),
+                    Fact::Tls(tls) => name(reader, tls.sni),
                     Fact::Uncovered(Cover::Opened(encryption)) => {
                         seen.opened |= info.encryption == Encryption::None;
                         info.encryption = encryption;
                     }
                     Fact::Uncovered(Cover::Relayed { client, host }) => {
                         client.into_iter().for_each(|client| tally.asked_by(client));
-                        reader.named(host);
+                        name(reader, host);
                     }
                     Fact::Announced(_)
                     | Fact::Dns(_)
@@ -401,6 +402,13 @@ impl<'p> Pipe<'p> {
             self.info.tuple = self.info.tuple.flipped();
         }
         (self.outcome, self.seen)
+    }
+}
+
+/// A layer below the messages names the host that the flow goes to.
+fn name(reader: &mut Option<Box<Reader>>, host: Option<&str>) {
+    if host.is_some() {
+        reader.get_or_insert_default().named(host);
     }
 }
 

@@ -14,17 +14,19 @@ use crate::flow::role::sender_is_client;
 use crate::flow::{Class, Ended, Flow, Table};
 use crate::inventory::admission::{Admission, SLICES};
 use crate::model::counters::Counters;
-use crate::model::flow::Why;
+use crate::model::flow::{FlowInfo, Why};
 use crate::model::net::{FiveTuple, Transport};
 use crate::model::packet::{Datagram, Flags, Outer, RawPacket, Segment};
 use crate::model::stamp::{Stamp, Timestamp};
 use crate::packet::steer::FlowKey;
 use crate::stream::layer::{Env, Step};
-use crate::stream::reassembly::Budget;
+use crate::stream::reassembly::{Budget, Reassembly};
 use crate::stream::secrets::{Keys, Secrets};
 
 /// What a flow is to the engine.
 enum State {
+    /// TCP that carried nothing yet: a scan, or a handshake under way. With what was around its first packet.
+    Opening(Box<(Reassembly, Option<Outer>)>),
     Talking(Box<Conversation>),
     /// Counted only. `None` when it simply ended.
     Silent(Option<Why>),
@@ -103,10 +105,8 @@ impl Slice {
             let client = sender_is_client(Transport::Tcp, segment.src, segment.dst, segment.flags);
             let tuple = tuple(Transport::Tcp, segment.src, segment.dst, client);
             let from_start = segment.flags.has(Flags::SYN);
-            let silent = State::Silent(None);
-            let mut flow = Flow::new(tuple, client == from_low, from_start, segment.at, silent);
-            flow.state = State::Talking(Box::new(Conversation::new(&flow.info, outer)));
-            flow
+            let state = State::Opening(Box::new((Reassembly::default(), outer)));
+            Flow::new(tuple, client == from_low, from_start, segment.at, state)
         };
         let replaces = |flow: &Flow<State>| flow.handshake.reuses(flow.direction(from_low), segment);
         self.packet(
@@ -133,7 +133,7 @@ impl Slice {
             let tuple = tuple(Transport::Udp, datagram.src, datagram.dst, client);
             let silent = State::Silent(None);
             let mut flow = Flow::new(tuple, client == from_low, true, datagram.at, silent);
-            flow.state = State::Talking(Box::new(Conversation::new(&flow.info, outer)));
+            flow.state = State::Talking(Box::new(Conversation::new(&flow.info, Reassembly::default(), outer)));
             flow
         };
         self.packet(
@@ -173,6 +173,15 @@ impl Slice {
         let Flow {
             info, state, handshake, ..
         } = &mut *entry.flow;
+        if let (State::Opening(opening), Item::Segment(segment)) = (&mut *state, item) {
+            let (reassembly, outer) = &mut **opening;
+            if carries_nothing(segment) {
+                reassembly.push(dir, segment, &mut keep.budget, &mut |_| {});
+                return;
+            }
+            let talk = Conversation::new(info, std::mem::take(reassembly), *outer);
+            *state = State::Talking(Box::new(talk));
+        }
         let State::Talking(talk) = state else {
             if handshake.has_ended() {
                 entry.set_class(Class::Closed);
@@ -252,6 +261,13 @@ impl Keep {
         if talk.tally.is_full() || (shared.settings.eager && !talk.tally.is_empty()) {
             self.hand_over(talk, shared);
         }
+        if ended && talk.reassembly.has_ended() {
+            // Late copies of its bytes would be passed over: there is nothing left to wait for.
+            if let State::Talking(mut talk) = std::mem::replace(&mut flow.state, State::Silent(None)) {
+                self.conclude(&mut talk, &mut flow.info, shared);
+            }
+            return Class::Closed;
+        }
         match (tcp, ended, talk.precious) {
             (true, true, _) => Class::Closed,
             _ if talk.is_watched() => Class::Bypassed,
@@ -271,33 +287,36 @@ impl Keep {
             self.counters.blind.one_sided_flows += u64::from(carried && info.one_sided());
         }
         match &mut flow.state {
-            State::Talking(talk) => {
-                let mut around = Surroundings {
-                    shared,
-                    env: &self.env,
-                    budget: &mut self.budget,
-                    findings: &mut self.findings,
-                };
-                let mut finish = || talk.finish(&mut flow.info, &mut around);
-                let step = if shared.settings.fence {
-                    let panicked = Step::Bypass(Why::Panicked);
-                    catch_unwind(AssertUnwindSafe(finish)).unwrap_or(panicked)
-                } else {
-                    finish()
-                };
-                if let Step::Bypass(why) = step {
-                    if why.is_encryption() {
-                        talk.close(&info, shared);
-                    }
-                    self.counters.bypass(why);
-                    self.counters.hide(why, &info);
-                }
-                self.hand_over(talk, shared);
-                talk.reassembly.abandon(&mut self.budget);
-            }
+            State::Talking(talk) => self.conclude(talk, &mut flow.info, shared),
             State::Silent(Some(why)) => self.counters.hide(*why, &info),
-            State::Silent(None) => {}
+            State::Opening(_) | State::Silent(None) => {}
         }
+    }
+
+    /// A conversation is over: what it holds comes out, and its memory is given back.
+    fn conclude(&mut self, talk: &mut Conversation, info: &mut FlowInfo, shared: &Shared) {
+        let mut around = Surroundings {
+            shared,
+            env: &self.env,
+            budget: &mut self.budget,
+            findings: &mut self.findings,
+        };
+        let mut finish = || talk.finish(info, &mut around);
+        let step = if shared.settings.fence {
+            let panicked = Step::Bypass(Why::Panicked);
+            catch_unwind(AssertUnwindSafe(finish)).unwrap_or(panicked)
+        } else {
+            finish()
+        };
+        if let Step::Bypass(why) = step {
+            if why.is_encryption() {
+                talk.close(info, shared);
+            }
+            self.counters.bypass(why);
+            self.counters.hide(why, info);
+        }
+        self.hand_over(talk, shared);
+        talk.reassembly.abandon(&mut self.budget);
     }
 
     /// Joins what a conversation has shown into the inventory, and its counts into the counters.
@@ -312,6 +331,11 @@ impl Keep {
             shared.inventory.join(&mut talk.tally, &mut self.admission);
         }
     }
+}
+
+/// Whether a segment gives no stream anything to tell: neither bytes nor an end.
+const fn carries_nothing(segment: &Segment<'_>) -> bool {
+    segment.payload.is_empty() && segment.missing == 0 && !segment.flags.has(Flags::FIN | Flags::RST)
 }
 
 fn tuple(
