@@ -30,22 +30,32 @@ pub(super) enum Looks {
 
 /// Looks at the first bytes of a message.
 pub(super) fn looks(bytes: &[u8]) -> Looks {
-    let sure = match peek(bytes) {
+    let maybe = match peek(bytes) {
         Peek::Rpc => return Looks::Like,
         Peek::NotJson => return Looks::Unlike,
         Peek::Json | Peek::Short => false,
-        Peek::Maybe => bytes.len() >= SURE_BYTES,
+        Peek::Maybe => true,
     };
-    if sure || JSONRPC.find(bytes).is_some() {
-        return Looks::Like;
+    let (value, whole) = first(bytes);
+    let sure = maybe && !whole && bytes.len() >= SURE_BYTES;
+    if sure || JSONRPC.find(value).is_some() {
+        Looks::Like
+    } else if whole {
+        Looks::Unlike
+    } else {
+        Looks::Short
     }
-    let start = bytes.iter().position(|byte| matches!(byte, b'{' | b'['));
-    match start
-        .and_then(|start| bytes.get(start..))
-        .map(|text| Value::default().push(text))
-    {
-        Some(Found::More) | None => Looks::Short,
-        Some(Found::Broken(_) | Found::End(_)) => Looks::Unlike,
+}
+
+/// The first value, with what stands before it, and whether it is all there. What follows it says nothing about it: a
+/// log of other things may mention JSON-RPC.
+fn first(bytes: &[u8]) -> (&[u8], bool) {
+    let Some(start) = bytes.iter().position(|byte| matches!(byte, b'{' | b'[')) else {
+        return (bytes, false);
+    };
+    match Value::default().push(bytes.get(start..).unwrap_or_default()) {
+        Found::More => (bytes, false),
+        Found::Broken(len) | Found::End(len) => (bytes.get(..start.saturating_add(len)).unwrap_or(bytes), true),
     }
 }
 
@@ -74,6 +84,7 @@ pub(super) fn server(bytes: &[u8], dir: Direction) -> Option<Direction> {
     ];
     /// Members of the results that only a server gives.
     const GIVEN: [&[u8]; 2] = [b"\"inputSchema\"", b"\"serverInfo\""];
+    let (bytes, _) = first(bytes);
     if let Some(method) = method(bytes) {
         return if ASKED.iter().any(|known| method.starts_with(known)) {
             Some(dir.flip())

@@ -71,12 +71,17 @@ fn is_text(bytes: &[u8]) -> bool {
         .all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x1b | b' '..=0x7e | 0x80..))
 }
 
-/// The first line that begins a message.
+/// The first line that begins a message. Few lines are looked at: this is asked again with every segment.
 fn behind_lines(bytes: &[u8]) -> Option<&[u8]> {
     memchr_iter(b'\n', bytes)
         .filter_map(|end| bytes.get(end.saturating_add(1)..))
+        .filter(|line| matches!(line.first(), Some(b'{' | b'[')))
+        .take(CANDIDATES_MAX)
         .find(|line| rpc::looks(line) == Looks::Like)
 }
+
+/// Lines behind a server's log that are looked at.
+const CANDIDATES_MAX: usize = 16;
 
 struct Lines {
     told: Told,

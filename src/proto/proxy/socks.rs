@@ -79,8 +79,9 @@ fn probe(prefix: &Prefix<'_>) -> Probe {
         let bytes = |dir: Direction| prefix.bytes.get(dir.index()).copied().unwrap_or_default();
         match looks(bytes(dir), bytes(dir.flip()), prefix.from_start) {
             Looks::Like => {
+                // Midway a few bytes are too little to turn the roles round for good.
                 return Probe::Yes {
-                    server: Some(dir.flip()),
+                    server: prefix.from_start.then_some(dir.flip()),
                 };
             }
             Looks::Short => short = true,

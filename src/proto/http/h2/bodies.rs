@@ -163,14 +163,14 @@ impl Http2 {
                 tell_as(Carrier::WebSocket, said, dir, Some(transaction), up);
             });
             up.shed(socket.take_shed());
-            return self.settle(dir, id, up);
+        } else {
+            let unknown = half.partial && dir == Direction::ToClient && half.reader.is_fresh();
+            if unknown && event_stream::looks(piece) == Looks::Like && half.reader.turn_to_events() {
+                tell(absent(at), dir, Some(transaction), up);
+            }
+            half.reader
+                .push(at, piece, left, &mut |said| tell(said, dir, Some(transaction), up));
         }
-        let unknown = half.partial && dir == Direction::ToClient && half.reader.is_fresh();
-        if unknown && event_stream::looks(piece) == Looks::Like && half.reader.turn_to_events() {
-            tell(absent(at), dir, Some(transaction), up);
-        }
-        half.reader
-            .push(at, piece, left, &mut |said| tell(said, dir, Some(transaction), up));
         self.settle(dir, id, up);
         while self.held > self.limits.message_max_bytes.saturating_mul(MESSAGES_MAX) {
             let Some(heaviest) = self.streams.heaviest() else { break };

@@ -10,6 +10,9 @@ use crate::proto::http::huffman;
 
 pub(in crate::proto::http) use super::table::Field;
 
+/// Longest name that an indexed field may borrow from the table, in bytes.
+const NAME_MAX_BYTES: usize = 256;
+
 /// Longest integer (section 5.1): names, values and sizes are far below it.
 const INTEGER_MAX: u64 = 1 << 31;
 
@@ -70,7 +73,8 @@ impl Decoder {
             string(rest, 7, &mut self.name)?;
             true
         } else {
-            let name = self.table.get(index)?.name;
+            // No field has so long a name: one byte of input must not copy thousands.
+            let name = self.table.get(index)?.name.filter(|name| name.len() <= NAME_MAX_BYTES);
             self.name.extend_from_slice(name.unwrap_or_default());
             name.is_some()
         };

@@ -216,10 +216,10 @@ impl Http2 {
     /// A frame begins. `false` when no peer would go on.
     fn frame(&mut self, dir: Direction, at: Stamp, bytes: [u8; HEAD_BYTES], up: &mut Up<'_>) -> bool {
         if dir == Direction::ToServer && PREFACE.starts_with(&bytes) {
-            self.begin(up);
+            let in_step = self.begin(up);
             let left = PREFACE.len().saturating_sub(HEAD_BYTES);
             self.skip(dir, u32::try_from(left).unwrap_or(0));
-            return true;
+            return in_step;
         }
         let head = frame::Head::parse(&bytes);
         if !head.is_possible() || !self.continues(dir, &head) {
@@ -243,15 +243,16 @@ impl Http2 {
         }
     }
 
-    /// A new connection. What the server sent before the preface of the first one belongs to it.
-    fn begin(&mut self, up: &mut Up<'_>) {
+    /// A new connection. What the server sent before the preface of the first one belongs to it. `false` when that is
+    /// out of step.
+    fn begin(&mut self, up: &mut Up<'_>) -> bool {
         let again = std::mem::replace(&mut self.begun, true);
         if again || !(self.streams.is_empty() || self.upgraded) {
             self.cut_all(Direction::ToServer, up);
             self.cut_all(Direction::ToClient, up);
             *self = Self::new(self.limits, State::Head, 0);
             self.begun = true;
-            return;
+            return true;
         }
         self.requests.decoder = Decoder::new();
         if !self.upgraded {
@@ -261,7 +262,10 @@ impl Http2 {
         self.responses.lossy = false;
         if let State::Seek = self.responses.state {
             self.responses.state = State::Head;
+            let held = std::mem::take(&mut self.responses.carry);
+            return self.bytes(Direction::ToClient, held.at(), held.bytes(), up);
         }
+        true
     }
 
     /// Joined midway, or after a loss: a chunk that begins with a frame brings the direction back into step.

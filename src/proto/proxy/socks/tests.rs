@@ -70,7 +70,7 @@ fn a_greeting_is_believed_when_the_other_side_agrees() {
         (b"\x04\x01\0\x50\x0a\0\0\x05\0GET", b"", true, Probe::Yes { server }),
         (b"\x04\x02\0\x01\x05\0\0\0\0\x01\x02", b"", true, Probe::No),
         (b"\x04\x01\0\x50\x0a\0\0\x05\0", b"\0\x5a", true, Probe::Yes { server }),
-        (b"\x05\x01\0", b"", false, Probe::Yes { server }),
+        (b"\x05\x01\0", b"", false, Probe::Yes { server: None }),
         (b"\x05\x01\0...", b"", false, Probe::No),
     ] {
         assert_eq!(
