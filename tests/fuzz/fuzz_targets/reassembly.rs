@@ -4,12 +4,13 @@
 use libfuzzer_sys::fuzz_target;
 use shadowtap::model::chunk::{Chunk, Data};
 use shadowtap::model::packet::{Flags, Segment};
-use shadowtap::stream::reassembly::{Config, Reassembly};
+use shadowtap::stream::reassembly::{Config, Overlap, Reassembly};
 use shadowtap_fuzz::{Decisions, ends};
 
 const BOUNDS: Config = Config {
     max_bytes: 16 << 10,
     flow_max_bytes: 8 << 10,
+    overlap: Overlap::Linux,
 };
 
 fuzz_target!(|data: &[u8]| {
