@@ -5,7 +5,8 @@
 //! confidence, never more than a suspicion, and never a finding. Services that announce themselves as MCP and were not
 //! used stand beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::detect::signature::names::Names;
@@ -39,18 +40,20 @@ pub(super) fn add(view: &mut View, names: &Names) {
             }
         }
     }
-    let read = |view: &View, suspect: &Suspect| {
-        view.servers.iter().any(|server| {
-            server.endpoint == suspect.endpoint && server.hostname.as_deref().is_none_or(|name| name == &*suspect.name)
-        })
+    let known: BTreeSet<(Endpoint, Option<&str>)> = view
+        .servers
+        .iter()
+        .map(|server| (server.endpoint, server.hostname.as_deref()))
+        .collect();
+    let read = |suspect: &Suspect| {
+        known.contains(&(suspect.endpoint, None)) || known.contains(&(suspect.endpoint, Some(&*suspect.name)))
     };
-    let unread: Vec<Suspect> = suspects.into_values().filter(|suspect| !read(view, suspect)).collect();
-    for suspect in &unread {
-        note_clients(&mut view.clients, suspect);
-    }
+    let unread: Vec<Suspect> = suspects.into_values().filter(|suspect| !read(suspect)).collect();
+    note_clients(&mut view.clients, &unread);
     view.clients
         .sort_by(|a, b| (a.addr, &a.name, &a.version).cmp(&(b.addr, &b.name, &b.version)));
-    let used = |it: &&AnnouncedServer| view.servers.iter().any(|server| server.endpoint == it.endpoint);
+    let endpoints: BTreeSet<Endpoint> = view.servers.iter().map(|server| server.endpoint).collect();
+    let used = |it: &&AnnouncedServer| endpoints.contains(&it.endpoint);
     let announced: Vec<Server> = view.announced.iter().filter(|it| !used(it)).map(announced).collect();
     view.servers.extend(unread.into_iter().map(server).chain(announced));
     view.servers.sort_by(|a, b| {
@@ -94,18 +97,29 @@ fn by_dns(view: &View, names: &Names) -> Vec<Suspect> {
 }
 
 /// A client of suspects says nothing of itself but its fingerprint: one row an address.
-fn note_clients(clients: &mut Vec<Client>, suspect: &Suspect) {
-    for (addr, visitor) in &suspect.clients {
-        let nameless = |client: &&mut Client| client.addr == *addr && client.name.is_none();
-        match clients.iter_mut().find(nameless) {
+fn note_clients(clients: &mut Vec<Client>, suspects: &[Suspect]) {
+    let nameless = clients.iter().enumerate().filter(|(_, client)| client.name.is_none());
+    let mut rows: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    for (row, client) in nameless {
+        rows.entry(client.addr).or_insert(row);
+    }
+    let mut touched = BTreeSet::new();
+    let visits = suspects.iter().flat_map(|suspect| {
+        suspect
+            .clients
+            .iter()
+            .map(move |(addr, visitor)| (suspect, addr, visitor))
+    });
+    for (suspect, addr, visitor) in visits {
+        let row = *rows.entry(*addr).or_insert(clients.len());
+        match clients.get_mut(row) {
             Some(client) => {
+                touched.insert(row);
                 if client.ja4.is_none() || visitor.seen.first < client.seen.first {
                     client.ja4 = visitor.ja4.or(client.ja4);
                 }
                 client.seen.join(visitor.seen);
                 client.servers.push(suspect.endpoint);
-                client.servers.sort_unstable();
-                client.servers.dedup();
             }
             None => clients.push(Client {
                 addr: *addr,
@@ -116,6 +130,12 @@ fn note_clients(clients: &mut Vec<Client>, suspect: &Suspect) {
                 servers: vec![suspect.endpoint],
                 seen: visitor.seen,
             }),
+        }
+    }
+    for row in touched {
+        if let Some(client) = clients.get_mut(row) {
+            client.servers.sort_unstable();
+            client.servers.dedup();
         }
     }
 }

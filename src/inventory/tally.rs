@@ -28,7 +28,7 @@ use crate::model::tls::Ja4;
 /// Messages after which a flow that goes on hands its tally over.
 pub const FLUSH_MESSAGES: u32 = 256;
 
-/// Findings after which a flow hands its tally over.
+/// Findings, or lookups, after which a flow hands its tally over.
 pub const FLUSH_FINDINGS: usize = 256;
 
 /// DNS answers after which a flow hands its tally over: a forwarder asks on one flow all day.
@@ -100,7 +100,11 @@ impl Tally {
 
     /// Whether it is time to hand it over although the flow goes on.
     pub fn is_full(&self) -> bool {
-        self.messages >= FLUSH_MESSAGES || self.findings.len() >= FLUSH_FINDINGS || self.heard.len() >= FLUSH_HEARD
+        self.messages >= FLUSH_MESSAGES
+            || self.findings.len() >= FLUSH_FINDINGS
+            || self.lookups.len() >= FLUSH_FINDINGS
+            || self.heard.len() >= FLUSH_HEARD
+            || self.suspects.len() >= FLUSH_HEARD
     }
 
     /// Whether there is anything to hand over.

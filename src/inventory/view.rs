@@ -125,6 +125,9 @@ fn name_nameless(groups: &mut [Group], join: &Join) {
         let name = peers
             .into_iter()
             .find_map(|(began, client)| join.name(client, addr, began.time));
+        if name.is_none() {
+            continue;
+        }
         let taken = groups
             .iter()
             .any(|group| group.key.hostname == name && group.key.path == groups[at].key.path);

@@ -54,6 +54,9 @@ const RECENT_MESSAGES: usize = 4;
 /// A message with id 0 (all multicast DNS) is a repeat only this soon, because the id tells nothing. Nanoseconds.
 const MIRROR_NANOS: u64 = 50_000_000;
 
+/// A message with an id is a repeat so soon: resolvers ask again within seconds, and ids come again later. Nanoseconds.
+const REPEAT_NANOS: u64 = 10_000_000_000;
+
 /// Top bit of the class in multicast questions (RFC 6762, section 5.4).
 const UNICAST_REPLY: u16 = 0x8000;
 const HEADER_LEN: usize = 12;
@@ -316,7 +319,7 @@ impl Dns {
 impl Recent {
     fn repeats(&self, earlier: &Self) -> bool {
         (self.id, self.answer, self.content) == (earlier.id, earlier.answer, earlier.content)
-            && (self.id != 0 || self.at.since(earlier.at) <= MIRROR_NANOS)
+            && self.at.since(earlier.at) <= if self.id == 0 { MIRROR_NANOS } else { REPEAT_NANOS }
     }
 }
 

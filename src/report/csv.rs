@@ -58,7 +58,12 @@ fn server(server: &Server) -> Cells {
         ("id", server.id.clone()),
         (
             "approved",
-            if server.approval.is_some() { "yes" } else { "no" }.to_owned(),
+            match (&server.approval, &server.inferred) {
+                (Some(_), _) => "yes",
+                (None, Some(_)) => "suspected",
+                (None, None) => "no",
+            }
+            .to_owned(),
         ),
         ("server", server.endpoint.to_string()),
         ("count", all.to_string()),

@@ -97,8 +97,17 @@ impl Join {
         ))
     }
 
+    /// Whether any answer about an address gave a name that a signature knows.
+    fn is_known(&self, addr: IpAddr) -> bool {
+        let all = self.answers.get(&addr);
+        all.is_some_and(|all| all.iter().any(|given| given.weight == Weight::Known))
+    }
+
     fn given(&self, client: IpAddr, addr: IpAddr, at: Timestamp, fits: impl Fn(&Given) -> bool) -> Option<&Given> {
         let all = self.answers.get(&addr)?;
+        let own = all
+            .iter()
+            .any(|given| given.client == Some(client) && given.answer.given(at).is_some());
         let latest = |own: bool| {
             let mine = all
                 .iter()
@@ -107,13 +116,21 @@ impl Join {
                 .max_by(|(one, a), (two, b)| one.cmp(two).then_with(|| b.name.cmp(&a.name)))
                 .map(|(_, given)| given)
         };
-        latest(true).or_else(|| latest(false))
+        latest(own)
     }
 
     /// Flows that hide their name and were led by one that a signature knows.
     pub(in crate::inventory) fn led(&self) -> Vec<Led> {
         let mut all: BTreeMap<_, Led> = BTreeMap::new();
-        for ((client, target), flows) in &self.hidden {
+        // Most flows go where no known name leads: asked once for each address, not once for each flow.
+        let known: BTreeSet<IpAddr> = self
+            .answers
+            .keys()
+            .copied()
+            .filter(|addr| self.is_known(*addr))
+            .collect();
+        let hidden = self.hidden.iter();
+        for ((client, target), flows) in hidden.filter(|((_, target), _)| known.contains(&target.endpoint.addr)) {
             let (addr, at) = (target.endpoint.addr, flows.seen.first.time);
             // Where a ClientHello hides a name there is a key for it in DNS. Without one, or where the name that it shows
             // was asked for, the extension is but an imitation, and the name that it shows is the true one.

@@ -66,12 +66,15 @@ impl<K: Ord + Clone, V> Shelf<K, V> {
         dropped
     }
 
-    /// Drops the oldest entry of the client that has the most.
+    /// Drops the oldest entry of the client that has the most; of equals, of the one whose oldest entry is older.
     fn drop_one(&mut self) -> bool {
         let most = self
             .clients
             .iter()
-            .max_by_key(|(client, held)| (held.entries.len(), Reverse(**client)))
+            .max_by_key(|(client, held)| {
+                let oldest = held.ages.first().map(|(age, _)| *age);
+                (held.entries.len(), Reverse(oldest), Reverse(**client))
+            })
             .map(|(client, _)| *client);
         let Some((client, held)) = most.and_then(|client| Some((client, self.clients.get_mut(&client)?))) else {
             return false;
