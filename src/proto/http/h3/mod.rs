@@ -420,6 +420,9 @@ impl Http3 {
     /// Bytes of a body, or their absence.
     fn data(&mut self, chunk: &Chunk<'_>, length: u64, piece: Option<&[u8]>, up: &mut Up<'_>) {
         let Some(stream) = number(chunk.lane) else { return };
+        // How much is missing is the peer's word, up to 2^62 bytes of one packet. Any gap cuts the body.
+        let most = if piece.is_some() { u64::MAX } else { FRAME_MAX_BYTES };
+        let length = length.min(most);
         let mut left = length;
         while left > 0 {
             let now = left.min(FRAME_MAX_BYTES);

@@ -153,6 +153,23 @@ fn a_gap_takes_only_what_it_hit() {
     }
 }
 
+/// A packet may say that a body of 2^61 bytes is missing.
+#[test]
+fn a_gap_of_any_size_costs_the_same() {
+    let huge = 1_u64 << 61;
+    let head = &CALL.as_bytes()[..20];
+    let up = [&request()[..], &[0, 0xe0, 0, 0, 0, 0, 0, 0, 0], head].concat();
+    for missing in [huge, huge + 1, (1 << 62) - 1] {
+        let pieces = [
+            (0, ToServer, Data::Bytes(&up[..])),
+            (0, ToServer, Data::Gap(missing)),
+            (0, ToServer, Data::End),
+        ];
+        let told = tell(&pieces);
+        assert!(told.len() == 1 && told[0].starts_with("0 /mcp 0 cut {"), "{told:?}");
+    }
+}
+
 #[test]
 fn other_streams_are_passed_over() {
     let junk = [0x7f; 300];
