@@ -334,6 +334,45 @@ fn secrets_that_come_late_open_what_was_held() {
 }
 
 #[test]
+fn secrets_that_come_after_the_last_packet_open_what_was_held() {
+    let datagrams = connection(PLAIN);
+    let both = [(ToServer, Label::ClientTraffic), (ToClient, Label::ServerTraffic)];
+    for count in [1, 2] {
+        let late = Arc::new(Secrets::new(10, true));
+        let mut listener = Listener::new(Arc::clone(&late));
+        for (dir, bytes) in &datagrams {
+            listener.push(*dir, Data::Bytes(bytes));
+        }
+        for (dir, label) in &both[..count] {
+            late.add(RANDOM, *label, Secret::new(&secret(*dir, AES_128)).unwrap());
+        }
+        listener.push(ToServer, Data::End);
+        let one = |line: &String| count == 2 || !line.contains("result");
+        let expected: Vec<String> = expected().into_iter().filter(one).collect();
+        assert_eq!((listener.told, listener.step), (expected, Step::Continue), "{count}");
+    }
+}
+
+/// However many packets of the other direction come first.
+#[test]
+fn packets_without_any_secret_are_no_sign_of_wrong_ones() {
+    let mut datagrams = connection(PLAIN);
+    datagrams[1..].sort_by_key(|(dir, _)| *dir == ToClient);
+    assert!(datagrams.iter().filter(|(dir, _)| *dir == ToServer).count() > 8);
+    let again = datagrams[1..].iter().filter(|(dir, _)| *dir == ToServer).cloned();
+    let again: Datagrams = again.collect();
+    datagrams.splice(1..1, again.iter().chain(&again).cloned());
+    let alone = Secrets::new(10, false);
+    let known = Secret::new(&secret(ToClient, AES_128)).unwrap();
+    alone.add(RANDOM, Label::ServerTraffic, known);
+    let (told, step) = listen(alone, &datagrams);
+    assert_eq!(
+        (told.first().map(String::as_str), step),
+        (Some("opened"), Step::Continue)
+    );
+}
+
+#[test]
 fn one_direction_is_read_alone() {
     let datagrams: Datagrams = connection(PLAIN)
         .into_iter()

@@ -102,6 +102,11 @@ impl Connection {
         self.opened
     }
 
+    /// Whether a packet did not open.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
     /// Whether the secrets do not fit.
     pub(super) fn is_hopeless(&self) -> bool {
         !self.opened && self.failures >= FAILURES_MAX
@@ -115,6 +120,10 @@ impl Connection {
         (version, id_len): (Version, Option<usize>),
         up: &mut Up<'_>,
     ) {
+        if self.side(dir).secret.is_none() {
+            // Nobody has said that it opens: that it does not tells nothing of the secrets of the other direction.
+            return;
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         let side = self.side(dir);
         let payload = side.open(packet, version, id_len, &mut buffer);
@@ -124,6 +133,9 @@ impl Connection {
 
     /// A packet of 0-RTT. The suite is that of the session before.
     pub(super) fn early(&mut self, long: &Long<'_>, at: Stamp, up: &mut Up<'_>) {
+        if self.to_server.early.is_none() {
+            return;
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         let payload = self.to_server.open_early(long, &mut buffer);
         self.read((Direction::ToServer, at), payload, up);

@@ -48,10 +48,11 @@ impl Waiting {
         }
     }
 
-    /// Looks for the secrets, if there is anything new; `None` when it is worth waiting on.
-    pub(super) fn look(&mut self, env: &Env) -> Option<Found> {
+    /// Looks for the secrets, if there is anything new; `None` when it is worth waiting on. It is not when this is the
+    /// `last` look: then the secrets of one direction have to do.
+    pub(super) fn look(&mut self, env: &Env, last: bool) -> Option<Found> {
         let secrets = &self.keys.secrets;
-        let (changes, grows) = (secrets.changes(), secrets.grows());
+        let (changes, grows) = (secrets.changes(), secrets.grows() && !last);
         if grows && self.looked == Some(changes) {
             return None;
         }
