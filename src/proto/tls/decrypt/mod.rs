@@ -187,7 +187,10 @@ impl Opener {
             if waits && self.tried == Some(known) {
                 return Flow::Next;
             }
-            self.tried = Some(known);
+            let tried = self.tried.replace(known);
+            if waits && tried.is_some_and(|tried| self.is_of_others(tried, known, terms)) {
+                return Flow::Next;
+            }
             for dir in [Direction::ToServer, Direction::ToClient] {
                 if std::mem::take(&mut self.side(dir).blocked) {
                     let at = self.side(dir).assembly.at();
@@ -208,6 +211,19 @@ impl Opener {
                 return Flow::Next;
             }
         }
+    }
+
+    /// Whether all that is new are secrets of other connections. A busy key log gives some with every packet, and another
+    /// try copies all that is held.
+    fn is_of_others(&self, tried: Known, known: Known, terms: &Terms) -> bool {
+        let same = Known {
+            secrets: known.secrets,
+            ..tried
+        };
+        same == known
+            && terms
+                .client_random
+                .is_some_and(|random| !self.keys.secrets.knows(&random))
     }
 
     fn feed_held(&mut self, piece: &held::Piece, waits: bool, terms: &Terms, up: &mut Up<'_>) -> Flow {
