@@ -15,6 +15,11 @@ const CAPACITY_MAX_BYTES: usize = 64 * 1024;
 /// What an entry costs besides its text (section 3.2.1).
 const ENTRY_BYTES: usize = 32;
 
+/// Bytes of an integer that are worth waiting for: one that goes on is none.
+const INTEGER_MAX_BYTES: usize = 7;
+/// A compressed string is at most so many times as long as the text (30 bits for a character of eight).
+const STRETCH_MAX: usize = 4;
+
 /// Both tables of one direction.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
@@ -30,6 +35,8 @@ pub(super) struct Decoder {
     lost: bool,
     /// Beginning of an instruction whose end has not come.
     carry: Vec<u8>,
+    /// Bytes of that instruction in all, as far as its beginning tells. It is not looked at before.
+    needed: usize,
 }
 
 #[derive(Debug)]
@@ -73,20 +80,60 @@ impl Decoder {
         let mut rest = bytes;
         if !carry.is_empty() {
             carry.extend_from_slice(bytes);
+            if carry.len() < self.needed {
+                self.carry = carry;
+                return;
+            }
             rest = &carry;
         }
         while !rest.is_empty() {
-            let before = rest;
-            match self.instruction(&mut rest) {
-                Some(true) => {}
-                Some(false) => return self.forget(),
-                None if before.len() > max_bytes => return self.forget(),
-                None => {
-                    self.carry = before.to_vec();
-                    return;
-                }
+            let Some(length) = self.length(rest).filter(|length| *length <= max_bytes) else {
+                return self.forget();
+            };
+            if rest.len() < length {
+                self.needed = length;
+                self.carry = rest.to_vec();
+                return;
+            }
+            if self.instruction(&mut rest) != Some(true) {
+                return self.forget();
             }
         }
+    }
+
+    /// Bytes of an instruction, as many as its beginning tells: more than there are when it is not whole. `None` when it
+    /// cannot make sense.
+    fn length(&self, bytes: &[u8]) -> Option<usize> {
+        let mut rest = bytes;
+        let (index, strings) = match *bytes.first()? {
+            0x80.. => (Some(6), &[7][..]),
+            0x40.. => (None, &[5, 7][..]),
+            _ => (Some(5), &[][..]),
+        };
+        let more = |rest: &[u8]| (rest.len() < INTEGER_MAX_BYTES).then(|| bytes.len().saturating_add(1));
+        if let Some(prefix_bits) = index
+            && integer(&mut rest, prefix_bits).is_none()
+        {
+            return more(rest);
+        }
+        for prefix_bits in strings {
+            let compressed = rest
+                .first()
+                .is_some_and(|first| first & 1_u8.wrapping_shl(*prefix_bits) != 0);
+            let Some(length) = integer(&mut rest, *prefix_bits) else {
+                return more(rest);
+            };
+            let least = if compressed { length / STRETCH_MAX } else { length };
+            if least > self.capacity {
+                return None;
+            }
+            let Some((_, behind)) = rest.split_at_checked(length) else {
+                let before = bytes.len().saturating_sub(rest.len());
+                return Some(before.saturating_add(length));
+            };
+            rest = behind;
+        }
+        Some(bytes.len().saturating_sub(rest.len()))
     }
 
     /// One instruction: whether it makes sense; `None` when it is not whole.
@@ -110,7 +157,11 @@ impl Decoder {
             name = Some(owned(rest, 5)?);
             value = owned(rest, 7)?;
         } else if first & 0x20 != 0 {
-            self.capacity = integer(rest, 5)?.min(CAPACITY_MAX_BYTES);
+            let capacity = integer(rest, 5)?;
+            if self.allowed.is_some_and(|allowed| capacity as u64 > allowed) {
+                return Some(false);
+            }
+            self.capacity = capacity.min(CAPACITY_MAX_BYTES);
             self.evict(0);
             return Some(true);
         } else {
@@ -336,11 +387,34 @@ mod tests {
         let mut endless = self::decoder();
         endless.instruct(&[&[0x3f, 0xbd, 0x01, 0x4a][..], &[0x41; 200]].concat(), 100);
         assert!(!endless.lost, "whole instructions have no bound");
-        endless.instruct(&hex("7fffffffff07"), 5);
-        assert!(endless.lost);
+        // A capacity that is not allowed, a string that no table holds, an integer and a string beyond the bound.
+        for (bytes, max_bytes) in [
+            ("3fbe01", 99),
+            ("3fbd01 5fc201", 999),
+            ("7fffffffff07", 5),
+            ("3fbd01 5f9f00", 9),
+        ] {
+            let mut hostile = self::decoder();
+            hostile.instruct(&hex(bytes), max_bytes);
+            assert!(hostile.lost, "{bytes}");
+        }
     }
 
     proptest! {
+        #[test]
+        fn pieces_of_any_size_tell_the_same(
+            bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0x40_u8..0x44, 0xc0_u8..0xc4, 0_u8..4], 0..80),
+            size in 1_usize..9,
+        ) {
+            let (mut whole, mut parts) = (decoder(), decoder());
+            for decoder in [&mut whole, &mut parts] {
+                decoder.instruct(&[0x3f, 0xbd, 0x01], 64);
+            }
+            whole.instruct(&bytes, 64);
+            bytes.chunks(size).for_each(|bytes| parts.instruct(bytes, 64));
+            prop_assert_eq!((whole.lost, whole.inserted(), whole.size), (parts.lost, parts.inserted(), parts.size));
+        }
+
         #[test]
         fn hostile_bytes_do_no_harm(
             instructions in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..8),
