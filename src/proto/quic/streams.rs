@@ -17,6 +17,8 @@ const LANES_MAX: usize = 1024;
 const HELD_MAX_BYTES: usize = 1 << 20;
 /// Bits of a stream id that tell who opened it, and whether it goes one way (RFC 9000, section 2.1).
 const KIND: Id = 3;
+/// The second of them.
+const ONE_WAY: Id = 2;
 /// Finished streams beyond the first unfinished one that are remembered, by kind of stream and direction.
 const FINISHED_MAX: usize = 1024;
 
@@ -72,7 +74,7 @@ impl Streams {
             return;
         }
         if !self.lanes.contains_key(&key) {
-            self.make_room();
+            self.make_room(at, sink);
         }
         let Self { lanes, held, shed, .. } = self;
         let lane = lanes.entry(key).or_default();
@@ -139,14 +141,39 @@ impl Streams {
         }
     }
 
-    fn make_room(&mut self) {
-        if self.lanes.len() >= LANES_MAX
-            && let Some((key, lane)) = self.lanes.pop_first()
-        {
-            self.held = self.held.saturating_sub(lane.order.cost());
-            self.shed = self.shed.saturating_add(1);
-            self.finish(key);
+    /// The oldest request goes when there are too many streams, and its end is told, behind a gap. Those in one direction
+    /// live long, and all others depend on some of them: they go last, the newest first.
+    fn make_room(&mut self, at: Stamp, sink: &mut Sink<'_>) {
+        if self.lanes.len() < LANES_MAX {
+            return;
         }
+        let mut keys = self.lanes.keys();
+        let key = keys.find(|(id, _)| id & ONE_WAY == 0);
+        let Some(key) = key.or_else(|| self.lanes.keys().next_back()).copied() else {
+            return;
+        };
+        let Some(mut lane) = self.lanes.remove(&key) else {
+            return;
+        };
+        self.held = self.held.saturating_sub(lane.order.cost());
+        self.shed = self.shed.saturating_add(1);
+        self.finish(key);
+        let to_server = key.1 == Direction::ToServer.index();
+        let mut give = |data: Data<'_>| {
+            sink(Chunk {
+                at,
+                dir: if to_server {
+                    Direction::ToServer
+                } else {
+                    Direction::ToClient
+                },
+                lane: key.0,
+                data,
+            });
+        };
+        lane.order.flush(0, &mut give);
+        give(Data::Gap(1));
+        give(Data::End);
     }
 
     fn is_finished(&self, (id, dir): Key) -> bool {
