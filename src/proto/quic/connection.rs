@@ -204,6 +204,7 @@ impl Connection {
                 self.lose(dir, at, up);
             }
         }
+        self.http.packet(at, up);
     }
 
     fn piece(&mut self, (dir, at): (Direction, Stamp), piece: &Piece<'_>, up: &mut Up<'_>) {
@@ -215,7 +216,7 @@ impl Connection {
     fn lose(&mut self, dir: Direction, at: Stamp, up: &mut Up<'_>) {
         let Self { streams, http, .. } = self;
         streams.lose(dir, at, &mut |chunk| _ = http.push(chunk, up));
-        http.lose(dir, at, up);
+        http.lose(dir);
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod carried;
 mod fixed;
+mod lane;
 mod qpack;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::arithmetic_side_effects)]
@@ -21,6 +22,7 @@ use self::carried::{
     DATA_FRAME, END_HEADERS, END_STREAM, FRAME_HEAD_BYTES, FRAME_MAX_BYTES, HEADERS_FRAME, UNKNOWN_FIELD, frame_head,
     number, write,
 };
+use self::lane::{Lane, ONE_WAY, State, integers, split};
 use self::qpack::Decoder;
 use super::Limits;
 use super::h2::Http2;
@@ -34,10 +36,12 @@ use crate::stream::layer::{Env, Layer, Step, Up};
 const LANES_MAX: usize = 1024;
 /// Bytes that one stream holds while its field section waits.
 const WAITING_MAX_BYTES: usize = 64 * 1024;
+/// Bytes that all streams of a connection hold of their field sections, waiting or not whole.
+const HELD_MAX_BYTES: usize = 1 << 20;
+/// Packets of the connection that a field section waits for insertions that may have been lost to the capture.
+const WAITING_MAX_PACKETS: u64 = 32;
 /// Streams that may wait at a time.
 const WAITING_MAX: usize = 64;
-/// Longest head of a frame: two variable-length integers.
-const HEAD_MAX_BYTES: usize = 16;
 /// Longest SETTINGS frame that is read, in bytes.
 const SETTINGS_MAX_BYTES: u64 = 4096;
 
@@ -63,83 +67,35 @@ pub(in crate::proto) struct Http3 {
     /// Packets of that direction were lost to the capture: insertions may be among what was in them.
     lossy: [bool; 2],
     waiting: usize,
+    /// Bytes in what all lanes carry.
+    held: usize,
+    /// How many were read.
+    packets: u64,
     /// Scratch.
     frame: Vec<u8>,
-}
-
-/// One direction of one stream.
-struct Lane {
-    state: State,
-    carry: Vec<u8>,
-    /// Its field section waits in `carry`; so many bytes of that, then what came behind it.
-    waits: Option<usize>,
-    /// A field section was handed on.
-    headed: bool,
-    ended: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// So many bytes of a body.
-    Data(u64),
-    Encoder,
-    /// A field section of so many bytes.
-    Fields(u64),
-    /// At or in the head of a frame.
-    Head {
-        control: bool,
-    },
-    /// Not of interest.
-    Ignored,
-    Settings(u64),
-    /// So many bytes of a frame of no interest.
-    Skip {
-        left: u64,
-        control: bool,
-    },
-    /// In front of the kind of a stream in one direction.
-    Kind,
 }
 
 impl Layer for Http3 {
     fn push(&mut self, chunk: Chunk<'_>, up: &mut Up<'_>) -> Step {
         let key = (chunk.lane, chunk.dir.index());
         if !self.lanes.contains_key(&key) {
-            self.make_room(up);
-            self.lanes.insert(key, Lane::new(chunk.lane));
+            self.make_room(chunk.at, up);
         }
-        let Some(mut lane) = self.lanes.remove(&key) else {
-            return Step::Continue;
-        };
+        let mut lane = self.take(key).unwrap_or_else(|| Lane::new(chunk.lane));
         match chunk.data {
             Data::Bytes(bytes) => self.bytes(&mut lane, &chunk, bytes, up),
             Data::Gap(missing) => self.gap(&mut lane, &chunk, missing, up),
             Data::End => self.end(&mut lane, &chunk, up),
         }
-        if !lane.ended || lane.waits.is_some() {
-            self.lanes.insert(key, lane);
+        if self.held.saturating_add(lane.carry.len()) > HELD_MAX_BYTES {
+            up.shed(1);
+            self.gap(&mut lane, &chunk, u64::MAX, up);
         }
+        self.keep(key, lane);
         if self.waiting > 0 {
             self.wake(chunk.at, up);
         }
         Step::Continue
-    }
-}
-
-impl Lane {
-    fn new(id: Id) -> Self {
-        let one_way = id & 2 != 0;
-        Self {
-            state: if one_way {
-                State::Kind
-            } else {
-                State::Head { control: false }
-            },
-            carry: Vec::new(),
-            waits: None,
-            headed: false,
-            ended: false,
-        }
     }
 }
 
@@ -154,26 +110,44 @@ impl Http3 {
             decoders: Default::default(),
             lossy: [false; 2],
             waiting: 0,
+            held: 0,
+            packets: 0,
             frame: Vec::new(),
         }
     }
 
-    /// Packets that travelled in `dir` will never be seen: what waits for insertions waits no longer.
-    pub(in crate::proto) fn lose(&mut self, dir: Direction, at: Stamp, up: &mut Up<'_>) {
+    /// Packets that travelled in `dir` will never be seen. Insertions may be among what was in them: from now on what
+    /// waits for some does not wait long.
+    pub(in crate::proto) fn lose(&mut self, dir: Direction) {
         if let Some(lossy) = self.lossy.get_mut(dir.index()) {
             *lossy = true;
         }
-        let waits = |((_, index), lane): (&(Id, usize), &Lane)| *index == dir.index() && lane.waits.is_some();
-        if self.lanes.iter().any(waits) {
-            self.decoder(dir).forget();
-            self.wake(at, up);
+    }
+
+    /// A packet of the connection was read.
+    pub(in crate::proto) fn packet(&mut self, at: Stamp, up: &mut Up<'_>) {
+        self.packets = self.packets.saturating_add(1);
+        if self.waiting == 0 || self.lossy == [false; 2] {
+            return;
+        }
+        for dir in [Direction::ToServer, Direction::ToClient] {
+            let lossy = self.lossy.get(dir.index()).is_some_and(|lossy| *lossy);
+            let due = |((_, index), lane): (&(Id, usize), &Lane)| {
+                let age = self.packets.saturating_sub(lane.since);
+                *index == dir.index() && lane.waits.is_some() && age >= WAITING_MAX_PACKETS
+            };
+            if lossy && self.lanes.iter().any(due) {
+                self.decoder(dir).forget();
+                self.wake(at, up);
+            }
         }
     }
 
     /// The connection is over, or lost.
     pub(in crate::proto) fn close(&mut self, at: Stamp, up: &mut Up<'_>) {
         for dir in [Direction::ToServer, Direction::ToClient] {
-            self.lose(dir, at, up);
+            self.decoder(dir).forget();
+            self.wake(at, up);
             let chunk = Chunk {
                 at,
                 dir,
@@ -184,13 +158,37 @@ impl Http3 {
         }
     }
 
-    /// The oldest stream goes when there are too many.
-    fn make_room(&mut self, up: &mut Up<'_>) {
-        if self.lanes.len() >= LANES_MAX
-            && let Some((_, lane)) = self.lanes.pop_first()
-        {
-            self.waiting = self.waiting.saturating_sub(usize::from(lane.waits.is_some()));
-            up.shed(1);
+    /// The oldest request goes when there are too many streams. Those in one direction live long, and all others depend
+    /// on some of them: they go last, the newest first.
+    fn make_room(&mut self, at: Stamp, up: &mut Up<'_>) {
+        if self.lanes.len() < LANES_MAX {
+            return;
+        }
+        let mut keys = self.lanes.keys();
+        let key = keys.find(|(id, _)| id & ONE_WAY == 0);
+        let Some(key) = key.or_else(|| self.lanes.keys().next_back()).copied() else {
+            return;
+        };
+        let Some(mut lane) = self.take(key) else { return };
+        up.shed(1);
+        let chunk = ending(at, key);
+        self.gap(&mut lane, &chunk, u64::MAX, up);
+        if !lane.ended {
+            self.finish(&chunk, up);
+        }
+    }
+
+    fn take(&mut self, key: (Id, usize)) -> Option<Lane> {
+        let lane = self.lanes.remove(&key)?;
+        self.held = self.held.saturating_sub(lane.carry.len());
+        Some(lane)
+    }
+
+    /// Puts a lane back unless it is done.
+    fn keep(&mut self, key: (Id, usize), lane: Lane) {
+        if !lane.ended || lane.waits.is_some() {
+            self.held = self.held.saturating_add(lane.carry.len());
+            self.lanes.insert(key, lane);
         }
     }
 
@@ -298,12 +296,9 @@ impl Http3 {
             lane.state = State::Head { control: true };
             return;
         }
-        let lossy = self.lossy.get(chunk.dir.index()).is_some_and(|lossy| *lossy);
-        let needs = self.decoder(chunk.dir).needs(&lane.carry);
-        if needs && lossy {
-            self.decoder(chunk.dir).forget();
-        } else if needs && self.waiting < WAITING_MAX {
+        if self.waiting < WAITING_MAX && self.decoder(chunk.dir).needs(&lane.carry) {
             self.waiting = self.waiting.saturating_add(1);
+            lane.since = self.packets;
             lane.waits = Some(lane.carry.len());
             return;
         }
@@ -337,29 +332,15 @@ impl Http3 {
         };
         let ready: Vec<(Id, usize)> = self.lanes.iter().filter_map(ready).collect();
         for key in ready {
-            let Some(mut lane) = self.lanes.remove(&key) else {
-                continue;
-            };
-            let dir = if key.1 == Direction::ToServer.index() {
-                Direction::ToServer
-            } else {
-                Direction::ToClient
-            };
-            let chunk = Chunk {
-                at,
-                dir,
-                lane: key.0,
-                data: Data::End,
-            };
-            self.go_on(&mut lane, &chunk, up);
-            if !lane.ended || lane.waits.is_some() {
-                self.lanes.insert(key, lane);
-            }
+            let Some(mut lane) = self.take(key) else { continue };
+            self.go_on(&mut lane, &ending(at, key), up);
+            self.keep(key, lane);
         }
     }
 
     fn gap(&mut self, lane: &mut Lane, chunk: &Chunk<'_>, missing: u64, up: &mut Up<'_>) {
-        if lane.waits.is_some() {
+        // What stands behind the section that waits may be another one.
+        while lane.waits.is_some() {
             self.go_on(lane, chunk, up);
         }
         match lane.state {
@@ -385,7 +366,7 @@ impl Http3 {
             State::Head { .. } | State::Ignored | State::Settings(_) | State::Skip { .. } => {}
         }
         // Where the next frame begins is not known.
-        lane.carry.clear();
+        lane.carry = Vec::new();
         lane.state = State::Ignored;
     }
 
@@ -457,35 +438,17 @@ impl Http3 {
     }
 }
 
-/// At most so many bytes, and those behind them.
-fn split(bytes: &[u8], max: u64) -> (&[u8], &[u8]) {
-    let max = usize::try_from(max).unwrap_or(usize::MAX).min(bytes.len());
-    bytes.split_at_checked(max).unwrap_or((bytes, &[]))
-}
-
-/// So many variable-length integers from what was carried over and what has come, and what is left of that. Without
-/// them all has been carried over.
-fn integers<'r, const N: usize>(carry: &mut Vec<u8>, rest: &'r [u8]) -> (Option<[u64; N]>, &'r [u8]) {
-    let read = |bytes: &[u8]| -> Option<([u64; N], usize)> {
-        let mut cursor = Bytes(bytes);
-        let mut out = [0; N];
-        for place in &mut out {
-            *place = cursor.varint()?;
-        }
-        Some((out, bytes.len().saturating_sub(cursor.0.len())))
-    };
-    if carry.is_empty()
-        && let Some((found, length)) = read(rest)
-    {
-        return (Some(found), rest.get(length..).unwrap_or_default());
+/// The end of a lane.
+fn ending(at: Stamp, (lane, dir): (Id, usize)) -> Chunk<'static> {
+    let to_server = dir == Direction::ToServer.index();
+    Chunk {
+        at,
+        dir: if to_server {
+            Direction::ToServer
+        } else {
+            Direction::ToClient
+        },
+        lane,
+        data: Data::End,
     }
-    let before = carry.len();
-    let (more, behind) = split(rest, HEAD_MAX_BYTES.saturating_sub(before) as u64);
-    carry.extend_from_slice(more);
-    let Some((found, length)) = read(carry) else {
-        return (None, behind);
-    };
-    carry.clear();
-    let taken = length.saturating_sub(before);
-    (Some(found), rest.get(taken..).unwrap_or_default())
 }

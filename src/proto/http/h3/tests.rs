@@ -210,7 +210,12 @@ fn insertions_that_were_lost_are_not_waited_for() {
     push(&mut http, 0, ToServer, Data::Bytes(&up_bytes));
     push(&mut http, 0, ToServer, Data::End);
     assert_eq!(http.waiting, 1);
-    http.lose(ToServer, Stamp::default(), &mut up);
+    http.lose(ToServer);
+    for _ in 1..WAITING_MAX_PACKETS {
+        http.packet(Stamp::default(), &mut up);
+    }
+    assert_eq!(http.waiting, 1, "they may be on their way");
+    http.packet(Stamp::default(), &mut up);
     assert_eq!(http.waiting, 0);
     http.push(
         Chunk {
@@ -223,4 +228,27 @@ fn insertions_that_were_lost_are_not_waited_for() {
     );
     assert_eq!(http.waiting, 0);
     assert_eq!(told, 1);
+}
+
+/// However many requests are open, or hold heads that are not whole.
+#[test]
+fn the_table_outlives_requests_that_had_to_go() {
+    let settings = [&[0][..], &frame(4, &[1, 0x40, 220])].concat();
+    let encoder = [&[2, 0x3f, 0xbd, 0x01, 0xc1, 4][..], b"/mcp"].concat();
+    let mut head = vec![2, 0, 0x80, 0xc0 | 20];
+    head.extend(&section(&[("content-type", "application/json")])[2..]);
+    let up = [frame(1, &head), frame(0, CALL.as_bytes())].concat();
+    let part = [&[1, 0x4f, 0xff][..], &[0; 4_000]].concat();
+    for (begun, part) in [(LANES_MAX, &up[..3]), (HELD_MAX_BYTES / 4_000 + 1, &part[..])] {
+        let mut pieces = vec![
+            (3, ToClient, Data::Bytes(&settings[..])),
+            (2, ToServer, Data::Bytes(&encoder[..])),
+        ];
+        pieces.extend((1..=begun as Id).map(|number| (4 * number, ToServer, Data::Bytes(part))));
+        let last = 4 * (begun as Id + 1);
+        pieces.extend([(last, ToServer, Data::Bytes(&up[..])), (last, ToServer, Data::End)]);
+        let told = tell(&pieces);
+        assert!(told.iter().any(|line| line.starts_with("Shed")), "{begun}");
+        assert_eq!(told.last(), Some(&expected()[0]), "{begun}");
+    }
 }
