@@ -6,6 +6,7 @@
 use super::protect::Header;
 use crate::model::stamp::Stamp;
 use crate::proto::tls::frame::{RECORD_HEADER_LEN, record_length};
+use crate::stream::carry;
 
 /// Most bytes behind a loss in which a record is looked for: room for three of the longest.
 pub(super) const WINDOW_MAX_BYTES: usize = 64 << 10;
@@ -127,7 +128,7 @@ impl Assembly {
 
     /// The record was read: on to the next one.
     pub(super) fn done(&mut self) {
-        self.bytes.clear();
+        carry::release(&mut self.bytes);
     }
 
     /// So many bytes were sent and not captured. Gives the record that was lost, when nothing is left of it.

@@ -41,6 +41,8 @@ impl Piece {
 pub(super) struct Held {
     pieces: Vec<Piece>,
     bytes: usize,
+    /// Bytes of records that wait, which lie where they were put together.
+    records: usize,
 }
 
 impl Held {
@@ -50,11 +52,10 @@ impl Held {
             Data::Bytes(bytes) => bytes.len().saturating_add(PIECE_BYTES),
             Data::End | Data::Gap(_) => PIECE_BYTES,
         };
-        let all = self.bytes.saturating_add(len);
-        if all > keys.pending_max_bytes || !keys.reserve(len) {
+        if !self.reserve(len, keys) {
             return false;
         }
-        self.bytes = all;
+        self.bytes = self.bytes.saturating_add(len);
         let data = match data {
             Data::Bytes(bytes) => Kept::Bytes(bytes.to_vec()),
             Data::End => Kept::End,
@@ -62,6 +63,27 @@ impl Held {
         };
         self.pieces.push(Piece { at, dir, data });
         true
+    }
+
+    /// Counts a record that waits; `false` when a bound is reached.
+    pub(super) fn pin(&mut self, len: usize, keys: &Keys) -> bool {
+        let fits = self.reserve(len, keys);
+        if fits {
+            self.records = self.records.saturating_add(len);
+        }
+        fits
+    }
+
+    /// A record waits no longer.
+    pub(super) fn unpin(&mut self, len: usize, keys: &Keys) {
+        let len = len.min(self.records);
+        self.records = self.records.saturating_sub(len);
+        keys.release(len);
+    }
+
+    fn reserve(&self, len: usize, keys: &Keys) -> bool {
+        let all = self.bytes.saturating_add(self.records).saturating_add(len);
+        all <= keys.pending_max_bytes && keys.reserve(len)
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -75,6 +97,7 @@ impl Held {
     }
 
     pub(super) fn clear(&mut self, keys: &Keys) {
+        self.unpin(self.records, keys);
         drop(self.take(keys));
     }
 }

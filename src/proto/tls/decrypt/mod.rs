@@ -172,8 +172,13 @@ impl Opener {
         if self.held.push(at, dir, data, &self.keys) {
             Flow::Blocked
         } else {
-            Flow::Shut(if self.told { Why::Memory } else { Why::NoSecrets })
+            self.full()
         }
+    }
+
+    /// There is no room to wait any longer.
+    fn full(&self) -> Flow {
+        Flow::Shut(if self.told { Why::Memory } else { Why::NoSecrets })
     }
 
     /// Directions that waited go on when something has come that they may have waited for. `waits` is false at the end.
@@ -193,7 +198,9 @@ impl Opener {
             }
             for dir in [Direction::ToServer, Direction::ToClient] {
                 if std::mem::take(&mut self.side(dir).blocked) {
-                    let at = self.side(dir).assembly.at();
+                    let assembly = &self.side(dir).assembly;
+                    let (at, len) = (assembly.at(), assembly.len());
+                    self.held.unpin(len, &self.keys);
                     flow = self.read(at, dir, &mut &[][..], waits, terms, up);
                 }
                 if matches!(flow, Flow::Shut(_)) {
@@ -312,7 +319,7 @@ impl Opener {
     /// A whole record.
     fn record(&mut self, dir: Direction, waits: bool, terms: &Terms, up: &mut Up<'_>) -> Flow {
         let accepted = self.early_accepted();
-        let Self { keys, sides, .. } = self;
+        let Self { keys, sides, held, .. } = self;
         let around = Around::new(terms, keys, waits);
         let [to_server, to_client] = sides;
         let side = match dir {
@@ -324,8 +331,8 @@ impl Opener {
             Err(why) => return Flow::Shut(why),
         };
         if matches!(heard, Heard::Blocked) {
-            side.blocked = true;
-            return Flow::Blocked;
+            side.blocked = held.pin(side.assembly.len(), keys);
+            return if side.blocked { Flow::Blocked } else { self.full() };
         }
         self.heard(dir, heard, terms, up)
     }
