@@ -37,12 +37,14 @@ struct How {
     version: u32,
     suite: Suite,
     updates: bool,
+    greased: bool,
 }
 
 const PLAIN: How = How {
     version: V1,
     suite: AES_128,
     updates: false,
+    greased: false,
 };
 
 fn secret(dir: Direction, suite: Suite) -> Vec<u8> {
@@ -119,6 +121,7 @@ fn connection(how: How) -> Datagrams {
     ];
     let mut ends = [(ToServer, SERVER_ID, 0_u32), (ToClient, CLIENT_ID, 0)];
     let mut ciphers = [ToServer, ToClient].map(|dir| Cipher::new(how.suite, how.version, &secret(dir, how.suite)));
+    ciphers.iter_mut().for_each(|cipher| cipher.greased = how.greased);
     for number in 0..EXCHANGES {
         let path = format!("/mcp/{number}");
         let request = [
@@ -238,12 +241,19 @@ fn every_suite_and_version_and_update_is_read() {
                     version,
                     suite,
                     updates,
+                    ..PLAIN
                 };
                 let told = listen(secrets(suite), &connection(how));
                 assert_eq!(told, (expected(), Step::Continue), "{version} {updates}");
             }
         }
     }
+}
+
+#[test]
+fn a_fixed_bit_that_varies_hides_nothing() {
+    let datagrams = connection(How { greased: true, ..PLAIN });
+    assert_eq!(listen(secrets(AES_128), &datagrams), (expected(), Step::Continue));
 }
 
 #[test]

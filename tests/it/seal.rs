@@ -88,6 +88,8 @@ pub(crate) struct Cipher {
     secret: Vec<u8>,
     header: HeaderProtectionKey,
     phase: bool,
+    /// The fixed bit is not set in every other packet (RFC 9287).
+    pub(crate) greased: bool,
 }
 
 impl Cipher {
@@ -100,6 +102,7 @@ impl Cipher {
             secret: secret.to_vec(),
             header: HeaderProtectionKey::new(suite.2, &header).unwrap(),
             phase: false,
+            greased: false,
         }
     }
 
@@ -116,7 +119,8 @@ impl Cipher {
 
     /// A packet with a short header.
     pub(crate) fn short(&self, destination: &[u8], number: u32, frames: &[u8]) -> Vec<u8> {
-        let first = 0x43 | if self.phase { 4 } else { 0 };
+        let fixed = if self.greased && number % 2 == 1 { 0 } else { 0x40 };
+        let first = fixed | 3 | if self.phase { 4 } else { 0 };
         self.seal([&[first][..], destination].concat(), number, frames)
     }
 

@@ -156,7 +156,9 @@ impl Layer for Quic {
         self.datagrams = self.datagrams.saturating_add(1);
         let mut rest = datagram;
         for _ in 0..PACKETS_MAX {
-            let Some((packet, behind)) = packet::next(rest) else {
+            let known = self.connection.is_some() || self.waiting.is_some();
+            let greased = || packet::greased(rest).filter(|_| known);
+            let Some((packet, behind)) = packet::next(rest).or_else(greased) else {
                 break;
             };
             match packet {
@@ -330,7 +332,7 @@ impl Quic {
         }
         let Some(connection) = &mut self.connection else { return };
         let version = self.flight.as_ref().map_or(Version::V1, |flight| flight.version());
-        match packet::next(packet) {
+        match packet::next(packet).or_else(|| packet::greased(packet)) {
             Some((Packet::Long(long), _)) => connection.early(&long, at, up),
             Some((Packet::Short(bytes), _)) => {
                 let id_len = self.midway.id_len(dir);

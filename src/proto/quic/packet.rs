@@ -101,6 +101,13 @@ pub(super) fn next(bytes: &[u8]) -> Option<(Packet<'_>, &[u8])> {
     Some((Packet::Long(long), bytes.get(end..).unwrap_or_default()))
 }
 
+/// A short header with a fixed bit that is not set (RFC 9287), where the connection is known: nothing else tells it from
+/// what is no packet, and padding, but whether it opens.
+pub(super) fn greased(bytes: &[u8]) -> Option<(Packet<'_>, &[u8])> {
+    let short = bytes.first()? & (LONG | FIXED) == 0 && bytes.iter().any(|byte| *byte != 0);
+    short.then_some((Packet::Short(bytes), &[]))
+}
+
 fn id<'a>(cursor: &mut Bytes<'a>) -> Option<&'a [u8]> {
     let length = usize::from(cursor.byte()?);
     (length <= ID_MAX_BYTES).then(|| cursor.take(length))?
