@@ -54,6 +54,7 @@ fn main() {
     let rules = Ruleset {
         signatures: Arc::new(Signatures::builtin()),
         policy: Arc::new(Policy::default()),
+        fingerprints: shadowtap::detect::fingerprint::Fingerprints::random(),
     };
     measure("bare path", &|| bare(&path));
     for (name, inspect) in [("without detectors", false), ("with detectors", true)] {

@@ -23,6 +23,7 @@ static PANEL: LazyLock<Panel> = LazyLock::new(|| {
     let rules = Ruleset {
         signatures: Arc::new(Signatures::builtin()),
         policy: Arc::new(Policy::default()),
+        fingerprints: shadowtap::detect::fingerprint::Fingerprints::random(),
     };
     Panel::new(DETECTORS, &rules)
 });

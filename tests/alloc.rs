@@ -76,6 +76,7 @@ fn shard() -> Shard {
     let rules = Ruleset {
         signatures: Arc::new(Signatures::builtin()),
         policy: Arc::new(Policy::default()),
+        fingerprints: shadowtap::detect::fingerprint::Fingerprints::random(),
     };
     let settings = Settings {
         fence: false,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::config::load::Loaded;
+use crate::detect::fingerprint::Fingerprints;
 use crate::detect::panel::Ruleset;
 use crate::detect::signature::Signatures;
 use crate::engine::settings::Settings;
@@ -59,6 +60,7 @@ fn in_force(rules: &Rules) -> Result<(Loaded, Ruleset), Vec<Defect>> {
         }
         None => Policy::default(),
     };
+    let key = loaded.privacy_key().map_err(|defect| vec![defect])?;
     let dirs = loaded.signature_dirs();
     let signatures = if dirs.is_empty() {
         Signatures::builtin()
@@ -70,6 +72,7 @@ fn in_force(rules: &Rules) -> Result<(Loaded, Ruleset), Vec<Defect>> {
         Ruleset {
             signatures: Arc::new(signatures),
             policy: Arc::new(policy),
+            fingerprints: key.as_deref().map_or_else(Fingerprints::random, Fingerprints::keyed),
         },
     ))
 }

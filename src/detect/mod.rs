@@ -3,6 +3,7 @@
 mod about;
 pub mod drift;
 pub mod exposure;
+pub mod fingerprint;
 pub mod lookups;
 pub mod panel;
 pub mod presence;
@@ -17,6 +18,7 @@ use crate::model::finding::Finding;
 use crate::model::observation::Observation;
 use crate::model::server::{Lookup, Server, View};
 use crate::model::suspect::Suspect;
+use crate::model::trace::Trace;
 
 /// One family of findings.
 ///
@@ -34,6 +36,9 @@ pub trait Detector: Send + Sync {
 
     /// One joined server, with everything else that is known.
     fn review(&self, _server: &Server, _all: &View, _out: &mut Findings) {}
+
+    /// All that is known at once: for facts that are about no single server.
+    fn review_all(&self, _all: &View, _out: &mut Findings) {}
 }
 
 /// A set of [`crate::model::observation::Fact`] variants.
@@ -76,6 +81,8 @@ pub struct Findings {
     pub lookups: Vec<Lookup>,
     /// Endpoints that a name makes suspicious.
     pub suspects: Vec<Suspect>,
+    /// What only means something together with other flows; of `inspect` alone.
+    pub traces: Vec<Trace>,
 }
 
 /// Every detector, in the order in which they run.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::detect::fingerprint::Fingerprints;
 use crate::detect::{Detector, FactMask, Findings};
 use crate::model::observation::{Fact, Observation};
 use crate::model::server::View;
@@ -14,6 +15,8 @@ pub struct Ruleset {
     pub signatures: Arc<crate::detect::signature::Signatures>,
     /// Approvals and home networks.
     pub policy: Arc<Policy>,
+    /// Keyed hashes of secrets.
+    pub fingerprints: Fingerprints,
 }
 
 /// A detector of the table: a name for people, and how to build it.
@@ -67,12 +70,15 @@ impl Panel {
         }
     }
 
-    /// Lets every detector review every server.
+    /// Lets every detector review every server, and then the whole.
     pub fn review(&self, view: &View, out: &mut Findings) {
         for server in &view.servers {
             for (_, detector) in &self.detectors {
                 detector.review(server, view, out);
             }
+        }
+        for (_, detector) in &self.detectors {
+            detector.review_all(view, out);
         }
     }
 }

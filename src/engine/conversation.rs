@@ -446,6 +446,7 @@ fn observe(
     shared.panel.inspect(observation, findings);
     findings.findings.drain(..).for_each(|finding| tally.add(finding));
     findings.lookups.drain(..).for_each(|lookup| tally.look_up(lookup));
+    findings.traces.drain(..).for_each(|trace| tally.leave(trace));
     for suspect in findings.suspects.drain(..) {
         seen.suspect = Some(Box::new(suspect.clone()));
         tally.suspect(suspect);

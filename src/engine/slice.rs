@@ -372,6 +372,7 @@ mod tests {
             let rules = Ruleset {
                 signatures: Arc::new(Signatures::builtin()),
                 policy: Arc::default(),
+                fingerprints: crate::detect::fingerprint::Fingerprints::random(),
             };
             let shared = Shared::new(settings, rules);
             let secrets = Arc::new(Secrets::new(1, false));

@@ -26,7 +26,7 @@ pub struct InventoryConfig {
     pub max_tools: usize,
     /// Text of tool definitions and of listings, in bytes.
     pub tool_text_max_bytes: usize,
-    /// Findings, and lookups.
+    /// Findings, lookups, and traces that only mean something together: each.
     pub max_findings: usize,
     /// DNS answers that are kept in case that a flow follows them: of names that signatures know, of names that lead to
     /// addresses of one's own, of all others, and encrypted flows without a name: each.
@@ -78,9 +78,10 @@ pub enum Class {
     Suspect,
     Text,
     Tool,
+    Trace,
 }
 
-const CLASSES: usize = Class::Tool as usize + 1;
+const CLASSES: usize = Class::Trace as usize + 1;
 
 /// One slice's share of the caps.
 #[derive(Debug)]
@@ -110,6 +111,7 @@ impl Admission {
             (Class::Tool, config.max_tools),
             (Class::Finding, config.max_findings),
             (Class::Lookup, config.max_findings),
+            (Class::Trace, config.max_findings),
         ] {
             bounds[class as usize] = share(total);
         }

@@ -28,6 +28,7 @@ use crate::model::observation::Proof;
 use crate::model::server::Lookup;
 use crate::model::stamp::Timestamp;
 use crate::model::suspect::Suspect;
+use crate::model::trace::{Trace, TraceKey};
 
 /// Shared records, keyed; every merge commutes.
 #[derive(Debug, Default)]
@@ -36,6 +37,7 @@ pub struct Inventory {
     findings: DashMap<FindingKey, Finding, RandomState>,
     lookups: DashMap<LookupKey, Lookup, RandomState>,
     suspects: DashMap<(Endpoint, Arc<str>), Suspect, RandomState>,
+    traces: DashMap<TraceKey, Trace, RandomState>,
     /// Flows of encrypted DNS by client, and the latest.
     encrypted_dns: DashMap<IpAddr, (u64, Timestamp), RandomState>,
     /// What each slice heard about names. A slice writes its own alone, so that what is dropped is its own affair.
@@ -103,6 +105,17 @@ impl Inventory {
         for suspect in tally.suspects.drain(..) {
             self.join_suspect(suspect, admission);
         }
+        for (key, trace) in std::mem::take(&mut tally.traces) {
+            if !admission.admit(Class::Trace, &key) {
+                continue;
+            }
+            match self.traces.entry(key) {
+                dashmap::Entry::Occupied(mut slot) => slot.get_mut().join(&trace),
+                dashmap::Entry::Vacant(slot) => {
+                    slot.insert(trace);
+                }
+            }
+        }
         tally.restart();
     }
 
@@ -131,6 +144,7 @@ impl Inventory {
         self.findings.retain(|_, finding| finding.seen.last.time >= before);
         self.lookups.retain(|_, lookup| lookup.seen.last.time >= before);
         self.suspects.retain(|_, suspect| suspect.forget(before));
+        self.traces.retain(|_, trace| trace.seen.last.time >= before);
         self.encrypted_dns.retain(|_, (_, last)| *last >= before);
         self.names.iter_mut().for_each(|mut ledger| ledger.forget(before));
         // A text that only this table holds belongs to no tool any more.

@@ -24,11 +24,12 @@ use crate::model::server::{Audience, Encryption, Lookup, Mark, Peer};
 use crate::model::stamp::{Span, Stamp, Timestamp};
 use crate::model::suspect::Suspect;
 use crate::model::tls::Ja4;
+use crate::model::trace::{Trace, TraceKey};
 
 /// Messages after which a flow that goes on hands its tally over.
 pub const FLUSH_MESSAGES: u32 = 256;
 
-/// Findings, or lookups, after which a flow hands its tally over.
+/// Findings, lookups, or traces, after which a flow hands its tally over.
 pub const FLUSH_FINDINGS: usize = 256;
 
 /// DNS answers after which a flow hands its tally over: a forwarder asks on one flow all day.
@@ -49,6 +50,7 @@ pub struct Tally {
     /// About names, in the order in which it was seen.
     pub(super) heard: Vec<Heard>,
     pub(super) suspects: Vec<Suspect>,
+    pub(super) traces: BTreeMap<TraceKey, Trace>,
     /// Of the flow's ClientHello.
     ja4: Option<Ja4>,
     /// What was around the flow, and since when.
@@ -105,6 +107,7 @@ impl Tally {
             || self.lookups.len() >= FLUSH_FINDINGS
             || self.heard.len() >= FLUSH_HEARD
             || self.suspects.len() >= FLUSH_HEARD
+            || self.traces.len() >= FLUSH_FINDINGS
     }
 
     /// Whether there is anything to hand over.
@@ -114,6 +117,7 @@ impl Tally {
             && self.lookups.is_empty()
             && self.heard.is_empty()
             && self.suspects.is_empty()
+            && self.traces.is_empty()
             && self.encrypted_dns.is_none()
     }
 
@@ -167,6 +171,17 @@ impl Tally {
             *client = behind;
         }
         join_finding(&mut self.findings, finding);
+    }
+
+    /// Leaves a trace: a repeat is counted.
+    pub fn leave(&mut self, mut trace: Trace) {
+        trace.key.client = self.behind.unwrap_or(trace.key.client);
+        match self.traces.get_mut(&trace.key) {
+            Some(known) => known.join(&trace),
+            None => {
+                self.traces.insert(trace.key.clone(), trace);
+            }
+        }
     }
 
     /// Adds a lookup: a repeat is counted.

@@ -20,6 +20,7 @@ use crate::model::server::{
     Session, Tool, View,
 };
 use crate::model::stamp::{Span, Stamp};
+use crate::model::trace::Trace;
 
 /// Pages that are chained to one listing: a server whose cursors run in a circle ends here.
 pub const LISTING_MAX_PAGES: usize = 256;
@@ -72,6 +73,7 @@ impl Inventory {
         view.servers.sort_by(|a, b| server_order(a).cmp(&server_order(b)));
         view.sessions
             .sort_by(|a, b| (a.server, a.seen.first, &a.id).cmp(&(b.server, b.seen.first, &b.id)));
+        view.traces = self.traces_at(&homes);
         let mut findings = BTreeMap::new();
         let mut known: Vec<Finding> = self.findings.iter().map(|entry| entry.value().clone()).collect();
         // Two sites of one server may tell the same of one packet: whose evidence stays must not be chance.
@@ -93,6 +95,17 @@ impl Inventory {
 }
 
 impl Inventory {
+    /// Traces, those of MCP at the server that their site was joined to.
+    fn traces_at(&self, homes: &BTreeMap<SiteKey, SiteKey>) -> Vec<Trace> {
+        let mut traces: Vec<Trace> = self.traces.iter().map(|entry| entry.value().clone()).collect();
+        for trace in &mut traces {
+            let site = &mut trace.key.site;
+            *site = site.as_ref().and_then(|site| homes.get(site)).cloned();
+        }
+        traces.sort_by(|a, b| (a.key.topic, a.mark, &a.key).cmp(&(b.key.topic, b.mark, &b.key)));
+        traces
+    }
+
     /// What DNS told about the addresses of these groups that have no name, and of flows that hide theirs.
     fn names_of<'g>(&self, groups: impl Iterator<Item = &'g Group>) -> Join {
         let nameless = groups.filter(|group| group.proven && group.key.hostname.is_none());

@@ -20,3 +20,4 @@ pub mod server;
 pub mod stamp;
 pub mod suspect;
 pub mod tls;
+pub mod trace;

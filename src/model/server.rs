@@ -14,6 +14,7 @@ use crate::model::packet::Outer;
 use crate::model::stamp::{Span, Stamp, Timestamp};
 use crate::model::suspect::{Inferred, Suspect};
 use crate::model::tls::Ja4;
+use crate::model::trace::Trace;
 
 /// Everything that is known at one moment, sorted.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +35,8 @@ pub struct View {
     pub sessions: Vec<Session>,
     /// MCP services that told by DNS where they are.
     pub announced: Vec<AnnouncedServer>,
+    /// By topic and first evidence; those with the same evidence in no order that may be shown.
+    pub traces: Vec<Trace>,
     /// By severity (worst first), first seen, id.
     pub findings: Vec<Reported>,
 }

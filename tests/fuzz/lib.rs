@@ -115,6 +115,7 @@ pub fn ruleset() -> Ruleset {
     Ruleset {
         signatures: Arc::new(Signatures::builtin()),
         policy: Arc::new(Policy::default()),
+        fingerprints: shadowtap::detect::fingerprint::Fingerprints::random(),
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) fn shared(settings: Settings, policy: Policy) -> Arc<Shared> {
         Ruleset {
             signatures: Arc::clone(signatures),
             policy: Arc::new(policy),
+            fingerprints: shadowtap::detect::fingerprint::Fingerprints::random(),
         },
     ))
 }

@@ -117,6 +117,7 @@ fn shared() -> Arc<Shared> {
     let rules = Ruleset {
         signatures: Arc::new(crate::detect::signature::Signatures::builtin()),
         policy: Arc::default(),
+        fingerprints: crate::detect::fingerprint::Fingerprints::random(),
     };
     Arc::new(Shared::new(settings, rules))
 }

@@ -1,0 +1,61 @@
+//! Traces: what one flow shows that means something only together with other flows.
+//!
+//! A credential on a request is ordinary; the same credential on a request of the machine that got it is a passthrough.
+//! Detectors leave traces in `inspect`, the inventory joins them by key, and `review` reads them all at once.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::model::finding::SiteKey;
+use crate::model::net::Endpoint;
+use crate::model::server::Mark;
+use crate::model::stamp::Span;
+
+/// What a trace is about: detectors read the topics that they left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// A credential that a request or a message carries.
+    Credential,
+}
+
+/// What makes two traces the same one: they are counted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TraceKey {
+    /// What it is about.
+    pub topic: Topic,
+    /// MCP server that the exchange belongs to; `None` outside of MCP.
+    pub site: Option<SiteKey>,
+    /// Client of the flow, or who it relays for.
+    pub client: IpAddr,
+    /// Server of the flow.
+    pub server: Endpoint,
+    /// Where in the message: a JSON path or header name, without secrets.
+    pub place: Arc<str>,
+    /// What else tells two traces apart and may be shown: a host name, a tool, a product.
+    pub about: Option<Arc<str>>,
+    /// What is the same in two places: of a secret always a keyed hash (`detect/fingerprint.rs`). It is for comparing
+    /// alone: it is never shown, kept or part of an id, and no order that can be seen depends on it.
+    pub subject: u128,
+}
+
+/// A trace, joined over flows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// What it is.
+    pub key: TraceKey,
+    /// First and last time.
+    pub seen: Span,
+    /// How often.
+    pub count: u64,
+    /// Earliest evidence.
+    pub mark: Mark,
+}
+
+impl Trace {
+    /// Joins another trace of the same key. The order does not matter.
+    pub fn join(&mut self, other: &Self) {
+        self.seen.join(other.seen);
+        self.count = self.count.saturating_add(other.count);
+        self.mark = self.mark.min(other.mark);
+    }
+}
