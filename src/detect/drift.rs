@@ -8,7 +8,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -98,12 +97,7 @@ impl Detector for Drift {
 impl Drift {
     /// Each definition of a tool against the one before it.
     fn definitions(&self, server: &Server, tool: &Tool, out: &mut Findings) {
-        let current = Definition {
-            sha256: tool.sha256,
-            definition: Arc::clone(&tool.definition),
-            seen: tool.seen,
-            mark: tool.mark,
-        };
+        let current = tool.present();
         let mut history: Vec<&Definition> = tool.earlier.iter().chain([&current]).collect();
         history.sort_by_key(|definition| (definition.seen.first, definition.seen.last, definition.sha256));
         let start = out.findings.len();

@@ -6,6 +6,7 @@ pub mod exposure;
 pub mod fingerprint;
 pub mod lookups;
 pub mod panel;
+pub mod policy;
 pub mod presence;
 pub mod redact;
 pub mod secrets;
@@ -106,6 +107,10 @@ pub const DETECTORS: &[panel::Row] = &[
     panel::Row {
         name: "presence",
         build: presence::Presence::build,
+    },
+    panel::Row {
+        name: "policy",
+        build: policy::Obedience::build,
     },
     panel::Row {
         name: "exposure",

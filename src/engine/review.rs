@@ -15,6 +15,7 @@ pub fn review(shared: &Shared, capture: Capture) -> View {
     suspects::add(&mut view, &shared.rules.signatures.names);
     let now = view.now();
     let policy = &shared.rules.policy;
+    policy.ignore(&mut view);
     for server in &mut view.servers {
         if let Verdict::Approved { rule, .. } = policy.judge(server, now) {
             server.approval = Some(rule.to_string());
@@ -51,5 +52,9 @@ pub fn review(shared: &Shared, capture: Capture) -> View {
     let mut findings = Findings::default();
     shared.panel.review(&view, &mut findings);
     view.report(findings.findings);
+    policy.settle(&mut view);
+    view.order_findings();
+    let folded = policy.fold(&mut view);
+    view.report(folded);
     view
 }

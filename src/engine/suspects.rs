@@ -226,5 +226,6 @@ fn unread(endpoint: Endpoint, name: Arc<str>, path: Option<Arc<str>>, inferred: 
         instructions: Vec::new(),
         peers: BTreeMap::new(),
         listings: Vec::new(),
+        calls: BTreeMap::new(),
     }
 }

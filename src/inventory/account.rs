@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::model::mcp::{Auth, McpTransport, Revision};
 use crate::model::observation::Offer;
 use crate::model::packet::Outer;
-use crate::model::server::{Audience, Encryption, Mark, Messages, Peer};
+use crate::model::server::{Audience, Calls, Encryption, Given, Mark, Messages, Peer};
 use crate::model::stamp::{Span, Stamp, Timestamp};
 use crate::model::tls::Ja4;
 
@@ -50,6 +50,8 @@ pub(super) struct Account {
     pub(super) sessions: BTreeMap<u64, SessionSeen>,
     /// Paths that an `endpoint` event of this site announced.
     pub(super) aliases: BTreeSet<String>,
+    /// Tools called, by client and name.
+    pub(super) calls: BTreeMap<(IpAddr, String), Calls>,
 }
 
 /// Address, name, version.
@@ -62,6 +64,8 @@ pub(super) struct ToolSeen {
     pub(super) description_sha256: Option<[u8; 32]>,
     /// Redacted canonical definition; empty when the text bound was reached.
     pub(super) definition: Arc<str>,
+    /// Who got it.
+    pub(super) given: Given,
 }
 
 /// One page of a listing: who got it, which cursor asked for it, and what was on it.
@@ -151,6 +155,7 @@ impl Account {
             if mine.definition.len() < its.definition.len() {
                 mine.definition = its.definition;
             }
+            merge(&mut mine.given, its.given, Span::join);
         });
         merge(&mut self.pages, other.pages, |mine, its| {
             mine.seen.join(its.seen);
@@ -165,6 +170,11 @@ impl Account {
         });
         merge(&mut self.sessions, other.sessions, SessionSeen::join);
         self.aliases.extend(other.aliases);
+        merge(&mut self.calls, other.calls, |mine, its| {
+            mine.count += its.count;
+            mine.seen.join(its.seen);
+            mine.mark = mine.mark.min(its.mark);
+        });
     }
 
     /// Forgets what was not seen since, and tells whether anything is left. Proof, revisions, credentials and what has no
@@ -187,6 +197,7 @@ impl Account {
         self.peers.retain(|_, peer| recent(&peer.seen));
         self.clients.retain(|_, client| recent(&client.seen));
         self.sessions.retain(|_, session| recent(&session.seen));
+        self.calls.retain(|_, calls| recent(&calls.seen));
         if self.offers.len() > OFFERS_KEPT {
             self.offers.clear();
         }

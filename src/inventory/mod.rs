@@ -186,6 +186,7 @@ impl Inventory {
                 .calls
                 .retain(|name, _| admission.admit(Class::Call, &(key, *id, name)));
         }
+        keep(&mut account.calls, Class::Call, key, admission);
         account
             .offers
             .retain(|offer| admission.admit(Class::Offer, &(key, offer)));
@@ -196,6 +197,8 @@ impl Inventory {
             if !admission.admit(Class::Tool, &(key, name, sha256)) {
                 return false;
             }
+            tool.given
+                .retain(|receiver, _| admission.admit(Class::Audience, &(key, name, sha256, receiver)));
             if !admission.admit_text(&(key, name, sha256), tool.definition.len()) {
                 tool.definition = Arc::from("");
                 return true;

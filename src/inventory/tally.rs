@@ -3,13 +3,14 @@
 //! The inventory is touched when a flow ends or its tally has grown, never per packet. A partial account joins to the
 //! same result however the flow's observations are cut into tallies.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod tools;
+
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::inventory::account::{
-    Account, Agent, ClientSeen, PageKey, PageSeen, Said, SessionSeen, ToolSeen, earliest, first_of,
-};
+use self::tools::called;
+use crate::inventory::account::{Account, Agent, ClientSeen, Said, SessionSeen, earliest, first_of};
 use crate::inventory::kept::{Kept, clip};
 use crate::inventory::names::Heard;
 use crate::mcp::method;
@@ -18,9 +19,9 @@ use crate::model::finding::{Finding, FindingKey, SiteKey};
 use crate::model::mcp::{Auth, McpTransport, RpcKind, Site};
 use crate::model::message::Field;
 use crate::model::net::{Direction, Scope};
-use crate::model::observation::{Fact, Implementation, Listing, Mcp, Observation, Proof, ToolDef};
+use crate::model::observation::{Fact, Implementation, Mcp, Observation, Proof, ToolDef};
 use crate::model::packet::Outer;
-use crate::model::server::{Audience, Encryption, Lookup, Mark, Peer};
+use crate::model::server::{Encryption, Lookup, Mark, Peer};
 use crate::model::stamp::{Span, Stamp, Timestamp};
 use crate::model::suspect::Suspect;
 use crate::model::tls::Ja4;
@@ -151,6 +152,7 @@ impl Tally {
         account.note(seen, mcp, erase);
         account.note_peer(seen, mcp, (client, self.ja4), erase);
         account.note_session(seen, mcp, client, erase);
+        account.note_call(seen, mcp, client, erase);
         if let Some(listing) = &mcp.listing {
             account.note_listing(seen, mcp, (listing, client), erase);
         }
@@ -415,11 +417,8 @@ impl Account {
                 && mcp.alias.is_none());
         let Some(rpc) = &mcp.rpc else { return };
         session.messages += 1;
-        if rpc.kind == RpcKind::Request && rpc.method == "tools/call" {
-            *session
-                .calls
-                .entry(erase.name(mcp.name.as_deref().unwrap_or_default()))
-                .or_insert(0) += 1;
+        if let Some(name) = called(mcp) {
+            *session.calls.entry(erase.name(name)).or_insert(0) += 1;
         }
         let mark = Mark {
             session: Some(id),
@@ -437,49 +436,6 @@ impl Account {
         if given {
             session.disclosed = first_of(session.disclosed, Some(mark));
         }
-    }
-
-    /// One page of tools.
-    fn note_listing(
-        &mut self,
-        seen: &Observation<'_>,
-        mcp: &Mcp<'_>,
-        (listing, client): (&Listing<'_>, IpAddr),
-        erase: &mut Erase<'_>,
-    ) {
-        let mark = mark(seen, mcp);
-        let span = Span::at(seen.at);
-        let mut names = BTreeSet::new();
-        for tool in &listing.tools {
-            let name = erase.name(&tool.name);
-            names.insert(name.clone());
-            let known = self.tools.entry((name, tool.sha256)).or_insert_with(|| ToolSeen {
-                seen: span,
-                mark,
-                description_sha256: tool.description_sha256,
-                definition: erase.definition(tool),
-            });
-            known.seen.join(span);
-            if mark < known.mark {
-                (known.mark, known.description_sha256) = (mark, tool.description_sha256);
-            }
-        }
-        let auth = mcp.call.map(|call| call.auth).or(mcp.auth);
-        let holder = auth.is_some_and(|auth| auth != Auth::None).then_some(client);
-        let key = PageKey {
-            audience: Audience { auth, client: holder },
-            cursor: listing.cursor,
-            next: listing.next,
-            names,
-        };
-        let known = self.pages.entry(key).or_insert_with(|| PageSeen {
-            seen: span,
-            mark,
-            clients: BTreeSet::new(),
-        });
-        known.clients.insert(client);
-        known.seen.join(span);
-        known.mark = known.mark.min(mark);
     }
 }
 

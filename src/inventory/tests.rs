@@ -40,6 +40,7 @@ fn account(seconds: i64, tool: &str) -> Account {
         session: None,
     };
     let listed = ToolSeen {
+        given: BTreeMap::new(),
         seen,
         mark,
         description_sha256: None,

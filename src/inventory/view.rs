@@ -168,6 +168,11 @@ impl View {
                 finding,
             }
         }));
+        self.order_findings();
+    }
+
+    /// Puts findings in the order of the report: severity, first seen, id.
+    pub fn order_findings(&mut self) {
         self.findings.sort_by(|a, b| {
             let (one, two) = (&a.finding, &b.finding);
             two.severity
@@ -272,6 +277,7 @@ fn server(group: &Group) -> Server {
             definition: "".into(),
             seen: *seen,
             mark: *mark,
+            given: BTreeMap::new(),
         })
         .collect();
     instructions.sort_by_key(|text| (text.seen.last, text.seen.first, text.sha256));
@@ -307,6 +313,7 @@ fn server(group: &Group) -> Server {
         instructions,
         peers: peers(account),
         listings,
+        calls: account.calls.clone(),
     }
 }
 
@@ -346,6 +353,7 @@ fn tools(seen: &BTreeMap<(String, [u8; 32]), ToolSeen>, listings: &[ListingSeen]
                 definition: tool.definition.clone(),
                 seen: tool.seen,
                 mark: tool.mark,
+                given: tool.given.clone(),
             });
             Some(Tool {
                 name: name.to_owned(),
@@ -355,6 +363,7 @@ fn tools(seen: &BTreeMap<(String, [u8; 32]), ToolSeen>, listings: &[ListingSeen]
                 definition: tool.definition.clone(),
                 seen: tool.seen,
                 mark: tool.mark,
+                given: tool.given.clone(),
                 earlier: earlier.collect(),
             })
         })

@@ -39,6 +39,21 @@ pub struct View {
     pub traces: Vec<Trace>,
     /// By severity (worst first), first seen, id.
     pub findings: Vec<Reported>,
+    /// What the policy held back.
+    pub withheld: Withheld,
+}
+
+/// What the policy holds back of a report, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Withheld {
+    /// Clients that are ignored.
+    pub ignored_clients: u64,
+    /// Findings about ignored clients.
+    pub ignored: u64,
+    /// Findings that are suppressed.
+    pub suppressed: u64,
+    /// Findings that one of their kind stands for.
+    pub folded: u64,
 }
 
 impl View {
@@ -165,6 +180,19 @@ pub struct Server {
     pub peers: BTreeMap<IpAddr, Peer>,
     /// Distinct complete tool listings, by audience and first appearance.
     pub listings: Vec<ListingSeen>,
+    /// Tools called, by client and name.
+    pub calls: BTreeMap<(IpAddr, String), Calls>,
+}
+
+/// Calls of one tool by one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Calls {
+    /// How many.
+    pub count: u64,
+    /// First and last.
+    pub seen: Span,
+    /// Earliest evidence.
+    pub mark: Mark,
 }
 
 /// A name and version that a server gave itself.
@@ -265,9 +293,27 @@ pub struct Tool {
     pub seen: Span,
     /// Earliest evidence of this definition.
     pub mark: Mark,
+    /// Who was given this definition.
+    pub given: Given,
     /// Other definitions of the same tool, oldest first.
     pub earlier: Vec<Definition>,
 }
+
+impl Tool {
+    /// Its latest definition, as one among those that it had.
+    pub fn present(&self) -> Definition {
+        Definition {
+            sha256: self.sha256,
+            definition: Arc::clone(&self.definition),
+            seen: self.seen,
+            mark: self.mark,
+            given: self.given.clone(),
+        }
+    }
+}
+
+/// Who was given something, under which class of credential (`None`: it was not seen), and when first and last.
+pub type Given = BTreeMap<(Option<Auth>, IpAddr), Span>;
 
 /// A definition that a tool had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -280,6 +326,8 @@ pub struct Definition {
     pub seen: Span,
     /// Earliest evidence.
     pub mark: Mark,
+    /// Who was given it.
+    pub given: Given,
 }
 
 /// A client, as it names itself.

@@ -1,14 +1,17 @@
 //! Tests of the policy: what approvals cover, and what is said about mistakes.
 
+mod sections;
+
 use std::path::Path;
 
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::model::mcp::McpTransport;
 use crate::model::net::{Endpoint, Scope};
 use crate::model::net::{FiveTuple, Transport};
-use crate::model::server::{Encryption, Mark, Messages, ServerEvidence};
+use crate::model::server::{Encryption, Mark, Messages, ServerEvidence, Tool};
 use crate::model::stamp::{Span, Stamp};
 
 /// 2026-11-20T10:00:00Z.
@@ -45,6 +48,7 @@ fn server() -> Server {
         instructions: Vec::new(),
         peers: std::collections::BTreeMap::new(),
         listings: Vec::new(),
+        calls: std::collections::BTreeMap::new(),
     }
 }
 
@@ -57,6 +61,7 @@ fn tool(name: &str, hash: u8, gone: bool) -> Tool {
         definition: "{}".into(),
         seen: Span::at(Stamp::default()),
         mark: mark(),
+        given: std::collections::BTreeMap::new(),
         earlier: Vec::new(),
     }
 }
@@ -287,7 +292,7 @@ fn every_mistake_has_line_and_cure() {
         ),
         (
             "[[approve]]\nport = 1\n[[approve]]\nowner = 'x'",
-            "3: approve #2 would cover every server; say what it covers: address, port, hostname, path, server_name, tools_sha256 or clients",
+            "3: approve #2 would cover every server; say what it covers: address, port, hostname, sni, path, server_name, tools_sha256, clients or groups",
         ),
         (
             "[approve]\nport = 1",
@@ -301,7 +306,10 @@ fn every_mistake_has_line_and_cure() {
             "[[aprove]]\nport = 1",
             "1: unknown key `aprove`; did you mean `approve`?",
         ),
-        ("[severity]", "1: unknown key `severity`; known here: home, approve"),
+        (
+            "[nonsense]",
+            "1: unknown key `nonsense`; known here: home, alerts, group, approve, allow, gateway, backend, ignore, suppress, severity",
+        ),
         (
             "[[approve]]\naddress = 'mcp.example.test'",
             "2: `mcp.example.test` is no network; write an address, or a network such as 10.0.0.0/8",

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::model::finding::Sample;
 use crate::model::mcp::Auth;
 use crate::model::net::{Direction, Endpoint};
-use crate::model::server::{Client, Lookup, Reported, Server, Tool, View};
+use crate::model::server::{Client, Lookup, Reported, Server, Tool, View, Withheld};
 use crate::model::stamp::Timestamp;
 use crate::model::suspect::{GAP_BOUNDS_MS, SIZE_BOUNDS, Shape};
 use crate::model::tls::Ja4;
@@ -45,6 +45,29 @@ pub struct Report<'a> {
     clients: Vec<ClientObject<'a>>,
     lookups: Vec<LookupObject<'a>>,
     findings: Vec<FindingObject<'a>>,
+    /// Only where the policy held anything back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    withheld: Option<WithheldObject>,
+}
+
+/// What the policy holds back of a report, counted.
+#[derive(Debug, Serialize)]
+struct WithheldObject {
+    ignored_clients: u64,
+    ignored: u64,
+    suppressed: u64,
+    folded: u64,
+}
+
+impl WithheldObject {
+    fn of(withheld: Withheld) -> Option<Self> {
+        (withheld != Withheld::default()).then_some(Self {
+            ignored_clients: withheld.ignored_clients,
+            ignored: withheld.ignored,
+            suppressed: withheld.suppressed,
+            folded: withheld.folded,
+        })
+    }
 }
 
 impl<'a> Report<'a> {
@@ -57,6 +80,7 @@ impl<'a> Report<'a> {
             clients: view.clients.iter().map(ClientObject::of).collect(),
             lookups: view.lookups.iter().map(LookupObject::of).collect(),
             findings: view.findings.iter().map(FindingObject::of).collect(),
+            withheld: WithheldObject::of(view.withheld),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! has everything.
 
 mod servers;
+mod withheld;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub fn render(view: &View, style: Style) -> String {
     findings(&mut out, view, style);
     lookups(&mut out, view, style);
     clients(&mut out, view, style);
+    withheld::write(&mut out, view);
     blind(&mut out, view, style);
     out
 }

@@ -74,6 +74,7 @@ pub(crate) fn server(id: &str, endpoint: &str) -> Server {
         instructions: Vec::new(),
         peers: BTreeMap::new(),
         listings: Vec::new(),
+        calls: BTreeMap::new(),
     }
 }
 
@@ -87,6 +88,7 @@ pub(crate) fn tool(name: &str, digest: u8) -> Tool {
         definition: document(digest),
         seen: span(i64::from(digest), i64::from(digest) + 5),
         mark: mark(),
+        given: BTreeMap::new(),
         earlier: Vec::new(),
     }
 }
@@ -163,12 +165,14 @@ pub(crate) fn view() -> View {
         definition: document(3),
         seen: span(1, 2),
         mark: mark(),
+        given: BTreeMap::new(),
     };
     let first = Definition {
         sha256: [7; 32],
         definition: document(7),
         seen: span(1, 1),
         mark: mark(),
+        given: BTreeMap::new(),
     };
     changed.earlier = vec![before, first];
     weather.tools = vec![
@@ -346,6 +350,7 @@ pub(crate) fn views() -> impl Strategy<Value = View> {
                     definition: document(old),
                     seen: span(start, start + 1),
                     mark: mark(),
+                    given: BTreeMap::new(),
                 })
                 .collect();
             changed.earlier.retain(|definition| definition.sha256 != changed.sha256);

@@ -403,12 +403,7 @@ fn tools(view: &View) -> Vec<Row> {
 
 /// Every definition that a tool had, each once, in the order of first listing.
 pub(crate) fn definitions(tool: &Tool) -> Vec<Definition> {
-    let present = Definition {
-        sha256: tool.sha256,
-        definition: tool.definition.clone(),
-        seen: tool.seen,
-        mark: tool.mark,
-    };
+    let present = tool.present();
     let mut all: Vec<Definition> = tool.earlier.clone();
     match all.iter_mut().find(|earlier| earlier.sha256 == present.sha256) {
         Some(same) => same.seen.join(present.seen),

@@ -95,7 +95,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("mimalloc", &["main"]),
     ("pcap", &["source"]),
     ("regex", &["detect"]),
-    ("ring", &["proto"]),
+    ("ring", &["detect", "proto"]),
     ("rusqlite", &["store"]),
     (
         "serde",

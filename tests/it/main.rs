@@ -15,6 +15,7 @@ mod joins;
 mod layers;
 mod lookalikes;
 mod packed;
+mod policies;
 mod proxy;
 mod quic;
 mod raw;
