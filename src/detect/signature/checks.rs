@@ -11,22 +11,48 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, 
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
 
 /// Passwords of manuals and examples.
-const WEAK: [&str; 16] = [
+const WEAK: [&str; 42] = [
+    "access_token",
     "admin",
+    "admin123",
+    "api_key",
+    "apikey",
+    "changeit",
     "changeme",
+    "db_pass",
+    "db_password",
     "guest",
+    "hunter2",
+    "letmein",
+    "my-password",
+    "my-secret-pw",
+    "my_password",
     "mypass",
     "mypassword",
     "mysecretpassword",
+    "p4ssw0rd",
+    "p@ssw0rd",
+    "p@ssword",
     "pass",
+    "pass123",
+    "passw0rd",
     "passwd",
     "password",
+    "password1",
+    "password123",
     "postgres",
     "pwd",
+    "qwerty",
     "redacted",
     "root",
+    "s3cr3t",
+    "s3cret",
     "secret",
+    "secret123",
+    "strongpassword",
     "test",
+    "test123",
+    "token",
     "user",
 ];
 
@@ -41,6 +67,8 @@ pub(super) enum Check {
     Entropy(f32),
     /// Header and payload decode to JSON objects, and the header names an algorithm (RFC 7515).
     Jwt,
+    /// The header of the token decodes to JSON and holds this text.
+    JwtHead(Box<str>),
     /// The payload of the token holds this text.
     JwtSays(Box<str>),
     /// Looks drawn at random: no address, no path, no words.
@@ -55,6 +83,9 @@ impl Check {
     pub(super) fn parse(word: &str) -> Option<Self> {
         if let Some(bits) = word.strip_prefix("entropy>=") {
             return bits.parse().ok().map(Self::Entropy);
+        }
+        if let Some(text) = word.strip_prefix("jwt-head:") {
+            return Some(Self::JwtHead(text.into()));
         }
         if let Some(text) = word.strip_prefix("jwt-says:") {
             return Some(Self::JwtSays(text.into()));
@@ -78,6 +109,7 @@ impl Check {
             Self::Jwt => {
                 jwt_part(value, 0).is_some_and(|head| head.contains("\"alg\"")) && jwt_part(value, 1).is_some()
             }
+            Self::JwtHead(text) => jwt_part(value, 0).is_some_and(|head| head.contains(&**text)),
             Self::JwtSays(text) => jwt_part(value, 1).is_some_and(|payload| payload.contains(&**text)),
             Self::Opaque => opaque(value),
             Self::Password => password(value),
@@ -140,7 +172,23 @@ fn opaque(value: &[u8]) -> bool {
     digit && letter && !address && longest_mixed >= 8
 }
 
-fn password(value: &[u8]) -> bool {
+/// Filler instead of a value: too few different characters, or a short piece again and again.
+pub(super) fn filler(value: &[u8]) -> bool {
+    let different = {
+        let mut seen = [false; 256];
+        value.iter().for_each(|byte| seen[usize::from(*byte)] = true);
+        seen.iter().filter(|seen| **seen).count()
+    };
+    let repeats = |period: usize| {
+        value
+            .iter()
+            .zip(value.iter().skip(period))
+            .all(|(byte, later)| byte.eq_ignore_ascii_case(later))
+    };
+    (value.len() >= 12 && different < 5) || (value.len() >= 16 && (1..=8).any(repeats))
+}
+
+pub(super) fn password(value: &[u8]) -> bool {
     let masked = value
         .iter()
         .all(|byte| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'_' | b'-'));
@@ -215,6 +263,19 @@ mod tests {
     fn bits_per_character() {
         assert!(entropy(b"aaaaaaaa") < 0.01);
         assert!((entropy(b"abcdefgh") - 3.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn filler_is_told_from_values() {
+        for (value, is) in [
+            ("deadbeefdeadbeefdeadbeef", true),
+            ("xXxXxXxXxXxXxX", true),
+            ("0123012301230123", true),
+            ("q8ZtR2vLw0Xy7Bn4", false),
+            ("aaaaaaaa", false),
+        ] {
+            assert_eq!(filler(value.as_bytes()), is, "{value}");
+        }
     }
 
     #[test]

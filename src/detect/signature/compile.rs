@@ -4,18 +4,16 @@
 //! earlier one, `enabled = false` switches it off. One bad rule rejects the whole load, so that a reload keeps the last
 //! good set.
 
+mod values;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use regex::bytes::RegexBuilder;
-
-use super::checks::Check;
 use super::file::{self, AnyRule, Example, Placed};
 use super::names::{NameRule, Named, Names};
 use super::resolvers::{Resolver, Resolvers};
-use super::secrets::{Class, Find, Place, SampleForm, SecretRule, Secrets};
+use super::secrets::Secrets;
 use crate::model::defect::Defect;
-use crate::model::finding::{Kind, Severity};
 
 /// Files that are compiled in.
 const BUILTIN: [(&str, &str); 6] = [
@@ -46,8 +44,6 @@ const BUILTIN: [(&str, &str); 6] = [
 ];
 /// Compiled size of one expression.
 const MAX_PATTERN_BYTES: usize = 1024 * 1024;
-/// Widest window around an anchor.
-const MAX_WINDOW_BYTES: usize = 64 * 1024;
 
 /// Wording or characters that steer a model. The poisoning detector compiles these.
 #[derive(Clone, Debug)]
@@ -226,8 +222,8 @@ impl Set {
                 AnyRule::Endpoint(rule) => endpoint(rule).map(|rule| named.push(rule)),
                 AnyRule::Gateway(rule) => gateway(rule).map(|rule| named.push(rule)),
                 AnyRule::Resolver(rule) => resolver(rule).map(|rule| resolvers.push(rule)),
-                AnyRule::Secret(rule) => secret(rule).map(|rule| secrets.push(rule)),
-                AnyRule::Pii(rule) => personal(rule).map(|rule| secrets.push(rule)),
+                AnyRule::Secret(rule) => values::secret(rule).map(|rule| secrets.push(rule)),
+                AnyRule::Pii(rule) => values::personal(rule).map(|rule| secrets.push(rule)),
                 AnyRule::Poison(rule) => poisoned(rule, trusted).map(|rule| poison.push(rule)),
             };
             match done {
@@ -377,89 +373,6 @@ fn gateway(rule: file::Gateway) -> Result<Named, String> {
             confidence: share(rule.confidence)?,
             references: rule.refs,
         },
-    })
-}
-
-fn scope(words: &[String]) -> Result<u8, String> {
-    if words.is_empty() {
-        return Ok(u8::MAX);
-    }
-    words.iter().try_fold(0, |bits, word| {
-        let (place, _) = Place::ALL
-            .iter()
-            .find(|(_, known)| known == word)
-            .ok_or_else(|| format!("scope {word:?} is not known"))?;
-        Ok(bits | place.bit())
-    })
-}
-
-fn severity(word: &str) -> Result<Severity, String> {
-    Severity::parse(word).ok_or_else(|| format!("severity {word:?} is not known"))
-}
-
-fn secret(rule: file::Secret) -> Result<SecretRule, String> {
-    if rule.anchors.is_empty() || rule.anchors.iter().any(|anchor| anchor.len() < 2 || !anchor.is_ascii()) {
-        return Err("anchors must be given, of two ASCII characters or more".to_owned());
-    }
-    if rule.before.max(rule.after) > MAX_WINDOW_BYTES {
-        return Err(format!("a window of more than {MAX_WINDOW_BYTES} bytes"));
-    }
-    let regex = RegexBuilder::new(&rule.pattern)
-        .unicode(false)
-        .size_limit(MAX_PATTERN_BYTES)
-        .build()
-        .map_err(|e| e.to_string())?;
-    if regex.is_match(b"") {
-        return Err("the pattern matches the empty text".to_owned());
-    }
-    let check = |word: &String| Check::parse(word).ok_or_else(|| format!("check {word:?} is not known"));
-    let find = Find::Pattern {
-        regex,
-        before: rule.before,
-        after: rule.after,
-        checks: rule.check.iter().map(check).collect::<Result<_, _>>()?,
-        word_start: rule.before == 0 && rule.pattern.trim_start_matches("(?i)").starts_with(r"\b"),
-    };
-    Ok(SecretRule {
-        id: rule.id.into(),
-        title: rule.title,
-        kind: Kind::SecretInTransit,
-        severity: severity(&rule.severity)?,
-        confidence: share(rule.confidence)?,
-        references: rule.refs,
-        generic: rule.generic,
-        sample: match rule.sample.as_str() {
-            "edges" => SampleForm::Edges,
-            "head" => SampleForm::Head,
-            "none" => SampleForm::None,
-            "scheme" => SampleForm::Scheme,
-            other => return Err(format!("sample = {other:?}; it is edges, head, scheme or none")),
-        },
-        anchors: rule.anchors,
-        public: rule.public,
-        fold: rule.fold,
-        find,
-        scope: scope(&rule.scope)?,
-    })
-}
-
-fn personal(rule: file::Pii) -> Result<SecretRule, String> {
-    let class = Class::ALL.iter().find(|(_, word)| *word == rule.class);
-    let (class, _) = class.ok_or_else(|| format!("class {:?} is not known", rule.class))?;
-    Ok(SecretRule {
-        id: rule.id.into(),
-        title: rule.title,
-        kind: Kind::PiiInTransit,
-        severity: severity(&rule.severity)?,
-        confidence: share(rule.confidence)?,
-        references: rule.refs,
-        generic: false,
-        sample: SampleForm::None,
-        anchors: Vec::new(),
-        public: Vec::new(),
-        fold: false,
-        find: Find::Class(*class),
-        scope: scope(&rule.scope)?,
     })
 }
 

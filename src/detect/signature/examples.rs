@@ -2,12 +2,15 @@
 //!
 //! `generate` is text in which `{class:length}` stands for so many characters: `alnum`, `b64`, `b64url`, `digits`, `hex`,
 //! `upper32`, or a set such as `[A-F0-9]`. `{crc32b62}` is the check sum of the last 30 characters; `{basic}`, `{card}`,
-//! `{card-spaced}`, `{iban}`, `{jwt}`, `{jwt-k8s}`, `{jwt-kid}`, `{ssn}`, `{uuid}` are whole values. The same text gives
-//! the same value on every run; anything else in braces stays as it is.
+//! `{card-spaced}`, `{iban}`, `{jwe}`, `{jwe-bad}`, `{jwt}`,
+//! `{jwt-k8s}`, `{jwt-kid}`, `{jwt-none}`, `{ssn}`, `{uuid}` are whole values;
+//! `{fill:class:number}` is a number of a state with its `?` filled so that its check digits hold, `{spoil:…}` so that they
+//! do not. The same text gives the same value on every run; anything else in braces stays as it is.
 
 use super::checks::{base62, crc32, encode};
 use super::compile::Signatures;
 use super::file::Example;
+use super::national::{National, filled};
 use super::numbers::{luhn, mod97};
 use super::secrets::Place;
 use crate::model::defect::Defect;
@@ -115,6 +118,23 @@ fn value(word: &str, before: &str, random: &mut Random) -> Option<String> {
             String::from_utf8(base62(crc32(body.as_bytes())).to_vec()).ok()?
         }
         "iban" => iban(random),
+        "jwe" | "jwe-bad" => {
+            let head = match word {
+                "jwe" => r#"{"alg":"dir","enc":"A256GCM"}"#,
+                _ => r#"{"alg":"dir","typ":"JOSE"}"#,
+            };
+            let part = |length, random: &mut Random| random.draw("[A-Za-z0-9_-]", length);
+            let (iv, text, tag) = (part(16, random), part(60, random), part(22, random));
+            format!("{}..{iv}.{text}.{tag}", encode(head.as_bytes(), true))
+        }
+        "jwt-none" => {
+            let signed = token(
+                r#"{"alg":"none","typ":"JWT"}"#,
+                r#"{"iss":"https://idp.test","sub":"u1"}"#,
+                random,
+            );
+            signed[..signed.len() - 43].to_owned()
+        }
         "jwt" => token(
             r#"{"alg":"HS256","typ":"JWT"}"#,
             r#"{"iss":"https://idp.test","sub":"u1"}"#,
@@ -140,6 +160,12 @@ fn value(word: &str, before: &str, random: &mut Random) -> Option<String> {
             let part = |length, random: &mut Random| random.draw("[a-f0-9]", length);
             let (a, b, c) = (part(8, random), part(4, random), part(3, random));
             format!("{a}-{b}-4{c}-a{}-{}", part(3, random), part(12, random))
+        }
+        _ if word.starts_with("fill:") || word.starts_with("spoil:") => {
+            let (right, rest) = (word.starts_with("fill:"), word.split_once(':')?.1);
+            let (name, shape) = rest.split_once(':')?;
+            let (kind, _) = National::ALL.into_iter().find(|(_, known)| *known == name)?;
+            filled(kind, shape, right)?
         }
         _ => {
             let (class, length) = word.rsplit_once(':')?;
@@ -208,6 +234,8 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::signature::secrets::SecretRule;
+    use crate::model::finding::Kind;
 
     #[test]
     fn templates() {
@@ -229,9 +257,11 @@ mod tests {
         for rule in &signatures.examples {
             if signatures.secrets.rules().iter().any(|known| *known.id == *rule.id) {
                 let count = |wish| rule.examples.iter().filter(|example| example.r#match == wish).count();
-                assert!(count(true) > 0 && count(false) > 0, "{} lacks an example", rule.id);
+                assert!(count(true) > 0 && count(false) > 1, "{} lacks an example", rule.id);
             }
         }
+        let credentials = |rule: &&SecretRule| rule.kind == Kind::SecretInTransit;
+        assert!(signatures.secrets.rules().iter().filter(credentials).count() >= 150);
     }
 
     #[test]

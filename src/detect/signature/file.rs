@@ -168,9 +168,14 @@ pub(super) struct Secret {
     pub(super) title: String,
     #[serde(default = "yes")]
     pub(super) enabled: bool,
+    /// Found by class instead of by anchors and an expression.
+    #[serde(default)]
+    pub(super) class: Option<String>,
+    #[serde(default)]
     pub(super) anchors: Vec<String>,
     #[serde(default)]
     pub(super) fold: bool,
+    #[serde(default)]
     pub(super) pattern: String,
     #[serde(default)]
     pub(super) before: usize,

@@ -12,6 +12,7 @@ pub mod secrets;
 mod anchors;
 mod checks;
 mod examples;
+mod national;
 mod numbers;
 mod people;
 mod plain;

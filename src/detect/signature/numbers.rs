@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::national;
 use super::secrets::Class;
 
 /// Bytes before a number in which a word counts as near.
@@ -34,21 +35,21 @@ const SAMPLE_IBANS: [&str; 4] = [
 ];
 const SAMPLE_SSNS: [&str; 4] = ["078051120", "111223333", "123456789", "219099999"];
 
-const CARD_WORDS: [&[u8]; 12] = [
-    b"amex",
-    b"card",
-    b"card number",
-    b"card_number",
-    b"cardnumber",
-    b"cc_num",
-    b"ccnum",
-    b"credit",
-    b"kreditkarte",
-    b"mastercard",
-    b"pan",
-    b"visa",
+const CARD_WORDS: [&str; 12] = [
+    "amex",
+    "card",
+    "card number",
+    "card_number",
+    "cardnumber",
+    "cc_num",
+    "ccnum",
+    "credit",
+    "kreditkarte",
+    "mastercard",
+    "pan",
+    "visa",
 ];
-const SSN_WORDS: [&[u8]; 4] = [b"social security", b"social_security", b"socialsecurity", b"ssn"];
+const SSN_WORDS: [&str; 4] = ["social security", "social_security", "socialsecurity", "ssn"];
 
 /// Length of an IBAN by country (SWIFT IBAN registry).
 const IBAN_LENGTHS: [(&[u8; 2], usize); 49] = [
@@ -107,20 +108,58 @@ const IBAN_LENGTHS: [(&[u8; 2], usize); 49] = [
 pub(super) fn scan(text: &[u8], out: &mut dyn FnMut(Class, Range<usize>)) {
     let mut at = 0;
     while let Some(start) = next_digit(text, at) {
-        let run = Run::read(text, start);
-        at = run.ends[0];
-        let hit = iban(text, start).or_else(|| {
-            if free_before(text, start) {
-                run.ssn(text).or_else(|| run.card(text))
-            } else {
-                None
-            }
-        });
-        if let Some((class, range)) = hit {
+        let length = text[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = start..start + length;
+        at = digits.end;
+        // Digits inside of words are the bulk: digests, ids, blobs.
+        let inside = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || *byte == b'_');
+        if inside(start.checked_sub(1).and_then(|before| text.get(before))) || inside(text.get(at)) {
+            continue;
+        }
+        if let Some((class, range)) = number(text, &digits) {
             at = range.end.max(at);
             out(class, range);
         }
     }
+}
+
+/// The number that starts with this run of digits, or with capitals before it.
+fn number(text: &[u8], digits: &Range<usize>) -> Option<(Class, Range<usize>)> {
+    let Some(capitals) = capitals(text, digits.start) else {
+        return iban(text, digits.start);
+    };
+    let national = |capitals: usize| {
+        let (kind, range) = national::at(text, digits, capitals)?;
+        Some((Class::National(kind), range))
+    };
+    match capitals {
+        0 if !free_before(text, digits.start) => None,
+        0 => {
+            let figures = || {
+                let run = Run::read(text, digits.start);
+                run.ssn(text).or_else(|| run.card(text))
+            };
+            let spaced = || spaced_capitals(text, digits.start).and_then(national);
+            let sized = matches!(digits.len(), 3 | 4 | 9 | 13..=19);
+            sized.then(figures).flatten().or_else(|| national(0)).or_else(spaced)
+        }
+        2 => iban(text, digits.start).or_else(|| national(2)),
+        more => national(more),
+    }
+}
+
+/// Capitals right before a place, when nothing stands before them; a number has six at most.
+fn capitals(text: &[u8], start: usize) -> Option<usize> {
+    let back = text[..start].iter().rev();
+    let count = back.take(7).take_while(|byte| byte.is_ascii_uppercase()).count();
+    let free = count == 0 || free_before(text, start - count);
+    (free && count < 7).then_some(count)
+}
+
+/// Three, when two capitals and a space stand right before a place.
+fn spaced_capitals(text: &[u8], start: usize) -> Option<usize> {
+    let before = text.get(..start)?.strip_suffix(b" ")?;
+    (capitals(text, before.len())? == 2).then_some(3)
 }
 
 /// Place of the first digit from `at` on. Most text has few: eight bytes are passed over at a time.
@@ -231,7 +270,11 @@ fn free_before(text: &[u8], start: usize) -> bool {
         b'.' | b'-' | b'/' | b'+' | b',' | b'%' | b'#' => {
             !back(2).is_ascii_alphanumeric() && back(1) != b'%' && back(1) != b'#'
         }
-        b' ' => !(back(2).is_ascii_digit() && back(3).is_ascii_digit() && back(4).is_ascii_digit()),
+        b' ' => {
+            let head = text.get(..start.saturating_sub(1)).unwrap_or_default();
+            let group = (2..5).all(|distance| back(distance).is_ascii_digit());
+            !group && !of_a_dump(head.iter().rev())
+        }
         byte => !byte.is_ascii_alphanumeric() && byte != b'_',
     }
 }
@@ -241,18 +284,32 @@ fn free_behind(text: &[u8], end: usize) -> bool {
     let byte = |at: usize| text.get(at).copied().unwrap_or(b' ');
     match byte(end) {
         b'.' | b'-' | b',' | b'/' => !byte(end + 1).is_ascii_alphanumeric(),
-        b' ' => !(byte(end + 1).is_ascii_digit() && byte(end + 2).is_ascii_digit() && byte(end + 3).is_ascii_digit()),
+        b' ' => {
+            let tail = text.get(end + 1..).unwrap_or_default();
+            let group = (end + 1..end + 4).all(|at| byte(at).is_ascii_digit());
+            !group && !of_a_dump(tail.iter())
+        }
         other => !other.is_ascii_alphanumeric() && other != b'_' && other != b'%',
     }
 }
 
+/// Whether a word is four hexadecimal digits: a neighbour in a dump or a table of code points.
+fn of_a_dump<'a>(word: impl Iterator<Item = &'a u8>) -> bool {
+    let (mut length, mut digits) = (0, 0);
+    for byte in word.take(5).take_while(|byte| byte.is_ascii_hexdigit()) {
+        length += 1;
+        digits += u8::from(byte.is_ascii_digit());
+    }
+    length == 4 && digits > 0
+}
+
 /// Whether one of the words stands shortly before, as a word of its own or as a part of a name in camel or snake case.
-fn near(text: &[u8], start: usize, words: &[&[u8]]) -> bool {
+pub(super) fn near(text: &[u8], start: usize, words: &[&str]) -> bool {
     let from = start.saturating_sub(NEAR_BYTES);
     let window = &text[from..start];
     words.iter().any(|word| {
         (0..window.len().saturating_sub(word.len() - 1)).any(|at| {
-            window[at..at + word.len()].eq_ignore_ascii_case(word) && {
+            window[at..at + word.len()].eq_ignore_ascii_case(word.as_bytes()) && {
                 let before = at.checked_sub(1).map_or(b' ', |at| window[at]);
                 let behind = window.get(at + word.len()).copied().unwrap_or(b' ');
                 let camel = window[at].is_ascii_uppercase() && before.is_ascii_lowercase();
@@ -379,6 +436,8 @@ mod tests {
             format!("discard {bare}"),
             format!("x{number}"),
             format!("{number} 1234"),
+            format!("453F {number}"),
+            format!("{number} 12AB"),
             format!("1234-{}", number.replace(' ', "-")),
             "4539 1488 0343 6468".to_owned(),
             "4111 1111 1111 1111".to_owned(),

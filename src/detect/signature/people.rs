@@ -2,11 +2,13 @@
 //!
 //! One address in ordinary text is no leak: authors, support desks and recipients are everywhere. Addresses count where
 //! other personal data stands in the same message, beside keys that describe a person, or from three different ones on.
+//! So do telephone numbers, in the international form only.
 
 use std::ops::Range;
 
 use regex::bytes::Regex;
 
+use super::checks::filler;
 use super::secrets::Class;
 
 /// Bytes around an address in which a key counts as near.
@@ -15,6 +17,9 @@ const NEAR_BYTES: usize = 160;
 const LIST: usize = 3;
 /// Most addresses that one text gives.
 const MAX_ADDRESSES: usize = 1_024;
+/// Longest user with password in an address, and the shortest password.
+const MAX_USER_INFO_BYTES: usize = 256;
+const MIN_PASSWORD_BYTES: usize = 6;
 const MAX_LOCAL_BYTES: usize = 64;
 const MAX_DOMAIN_BYTES: usize = 253;
 
@@ -84,6 +89,8 @@ const NO_ENDINGS: [&str; 26] = [
     "yaml",
     "yml",
 ];
+/// Parts of numbers that are kept for films and manuals: North America, Great Britain; and counting up.
+const FICTION: [&[u8]; 4] = [b"55501", b"7700900", b"123456", b"5555555"];
 /// What says that an address belongs to the text's maker.
 const MAKERS: [&str; 12] = [
     "(c)",
@@ -130,9 +137,10 @@ impl People {
     pub(super) fn scan(&self, text: &[u8], strong: bool, out: &mut dyn FnMut(Class, Range<usize>)) {
         let mut mails: Vec<Range<usize>> = Vec::new();
         for at in memchr::memchr_iter(b'@', text) {
-            mails.extend(mail(text, at));
-            if mails.len() >= MAX_ADDRESSES {
-                break;
+            if let Some(range) = password(text, at) {
+                out(Class::UserInfo, range);
+            } else if mails.len() < MAX_ADDRESSES {
+                mails.extend(mail(text, at));
             }
         }
         let list = strong || different(text, &mails) >= LIST;
@@ -141,11 +149,12 @@ impl People {
                 out(Class::Email, range);
             }
         }
-        if strong {
-            memchr::memchr_iter(b'+', text)
-                .filter_map(|at| phone(text, at))
-                .take(MAX_ADDRESSES)
-                .for_each(|range| out(Class::Phone, range));
+        let phones: Vec<Range<usize>> = memchr::memchr_iter(b'+', text)
+            .filter_map(|at| phone(text, at))
+            .take(MAX_ADDRESSES)
+            .collect();
+        if strong || different(text, &phones) >= LIST {
+            phones.into_iter().for_each(|range| out(Class::Phone, range));
         }
     }
 
@@ -208,11 +217,37 @@ fn mail(text: &[u8], at: usize) -> Option<Range<usize>> {
         && ending.bytes().all(|byte| byte.is_ascii_alphabetic())
         && !NO_ENDINGS.contains(&ending)
         && !host.contains("..")
-        && !NOBODY.iter().any(|nobody| {
-            host.strip_suffix(nobody)
-                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        });
+        && !of_nobody(&host);
     (person && !of_a_maker(text, range.start)).then_some(range)
+}
+
+/// The password of `scheme://user:password@host` (RFC 3986, section 3.2.1) whose `@` is at `at`.
+fn password(text: &[u8], at: usize) -> Option<Range<usize>> {
+    let inner = |byte: &&u8| byte.is_ascii_graphic() && !b"/\"'<>{}|\\@".contains(byte);
+    let length = text[..at]
+        .iter()
+        .rev()
+        .take(MAX_USER_INFO_BYTES)
+        .take_while(inner)
+        .count();
+    let start = at - length;
+    let (user, _) = std::str::from_utf8(&text[start..at]).ok()?.split_once(':')?;
+    let address = text[..start].strip_suffix(b"://")?.last()?.is_ascii_alphabetic();
+    let rest = &text[at + 1..(at + 1 + MAX_DOMAIN_BYTES).min(text.len())];
+    let host = rest
+        .split(|byte| !byte.is_ascii_alphanumeric() && !b".-[".contains(byte))
+        .next()?;
+    let real = host.first()?.is_ascii_alphanumeric() || host.starts_with(b"[");
+    let host = std::str::from_utf8(host).ok()?.to_ascii_lowercase();
+    let value = start + user.len() + 1..at;
+    (address && real && !of_nobody(&host) && value.len() >= MIN_PASSWORD_BYTES).then_some(value)
+}
+
+fn of_nobody(host: &str) -> bool {
+    NOBODY.iter().any(|nobody| {
+        host.strip_suffix(nobody)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    })
 }
 
 /// `key:value` without a space, as in `email:ann@corp.test`.
@@ -242,7 +277,10 @@ fn phone(text: &[u8], at: usize) -> Option<Range<usize>> {
     }
     let digits = text[at..end].iter().filter(|byte| byte.is_ascii_digit()).count();
     let behind = text.get(end).copied().unwrap_or(b' ');
-    ((8..=15).contains(&digits) && !behind.is_ascii_alphanumeric()).then_some(at..end)
+    let number: Vec<u8> = text[at..end].iter().copied().filter(u8::is_ascii_digit).collect();
+    let fiction = FICTION.iter().any(|part| memchr::memmem::find(&number, part).is_some());
+    let counted = (8..=15).contains(&digits) && !behind.is_ascii_alphanumeric() && behind != b'_';
+    (counted && !fiction && !filler(&number)).then_some(at..end)
 }
 
 #[cfg(test)]
@@ -272,6 +310,26 @@ mod tests {
     }
 
     #[test]
+    fn passwords_of_addresses() {
+        for (text, value) in [
+            ("git clone https://ann:Xk3vane91@git.corp.test/a.git", "Xk3vane91"),
+            ("smtp://u:a:b@c.d:e@mail.corp.test", ""),
+            ("ftp://u:Xk3vane91@[fd00::1]/", "Xk3vane91"),
+        ] {
+            assert_eq!(found(text, false).first().copied().unwrap_or_default(), value, "{text}");
+        }
+        for text in [
+            "https://ann:Xk3vane91@example.com/a",
+            "https://git.corp.test/@scope:name@1.2.3",
+            "https://ann@git.corp.test/a:b",
+            "https://{user}:{password}@corp.test",
+            "ann:Xk3vane91@corp.test",
+        ] {
+            assert_eq!(found(text, false), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
     fn lists_and_records_are() {
         let list = "a.b@corp.test, c.d@corp.test; e.f@corp.test";
         assert_eq!(found(list, false).len(), 3);
@@ -284,8 +342,18 @@ mod tests {
             assert_eq!(found(record, false), ["ann.bell@corp.test"], "{record}");
         }
         assert_eq!(
-            found("ann.bell@corp.test +49 30 1234567", true),
-            ["ann.bell@corp.test", "+49 30 1234567"]
+            found("ann.bell@corp.test +49 30 9017332", true),
+            ["ann.bell@corp.test", "+49 30 9017332"]
         );
+        let list = r#"["+49 30 9017332","+44 20 7946 2958","+33 1 70 18 99 34"]"#;
+        assert_eq!(found(list, false).len(), 3);
+        for text in [
+            "+49 30 9017332 and +44 20 7946 2958",
+            "+12025550143 +12025550144 +12025550145",
+            "a+49309017332 b+49309017333 c+49309017334",
+            "@@ -1,7 +1000000,7 @@ +2000000 +30000000",
+        ] {
+            assert_eq!(found(text, false), [""; 0], "{text}");
+        }
     }
 }

@@ -11,7 +11,8 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex::bytes::Regex;
 
 use super::anchors::{Anchor, Anchors};
-use super::checks::Check;
+use super::checks::{Check, filler, password};
+use super::national::National;
 use super::{numbers, people};
 use crate::model::finding::{Kind, Severity};
 
@@ -95,7 +96,7 @@ pub struct SecretRule {
 /// How values of a rule are found.
 #[derive(Debug)]
 pub(super) enum Find {
-    /// Personal data, by class.
+    /// By class.
     Class(Class),
     /// An expression around an anchor.
     Pattern {
@@ -109,24 +110,36 @@ pub(super) enum Find {
     },
 }
 
-/// Classes of personal data.
+/// What is found by its characters and surroundings instead of by an anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     Card,
     Email,
     Iban,
+    National(National),
     Phone,
     Ssn,
+    /// `user:password@` of an address; a credential.
+    UserInfo,
 }
 
 impl Class {
-    pub(super) const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Card, "card"),
         (Self::Email, "email"),
         (Self::Iban, "iban"),
         (Self::Phone, "phone"),
         (Self::Ssn, "ssn"),
+        (Self::UserInfo, "userinfo"),
     ];
+
+    /// Every class with its word in a rule.
+    pub(super) fn all() -> impl Iterator<Item = (Self, &'static str)> {
+        let national = National::ALL
+            .into_iter()
+            .map(|(kind, word)| (Self::National(kind), word));
+        Self::ALL.into_iter().chain(national)
+    }
 }
 
 impl SecretRule {
@@ -306,7 +319,7 @@ impl Secrets {
             let value = captures.get(1).unwrap_or(whole);
             let bytes = value.as_bytes();
             let pass = checks.iter().all(|check| check.passes(bytes))
-                && (checks.contains(&Check::Pem) || !self.stop.is_match(bytes));
+                && (checks.contains(&Check::Pem) || !self.placeholder(&self.rules[number], bytes));
             return pass.then(|| Found {
                 rule: number,
                 value: value.range(),
@@ -316,13 +329,23 @@ impl Secrets {
         }
     }
 
+    /// Whether a value stands in a manual instead of a real one.
+    fn placeholder(&self, rule: &SecretRule, value: &[u8]) -> bool {
+        let body = value.get(rule.public_prefix(value)..).unwrap_or_default();
+        self.stop.is_match(value) || filler(body)
+    }
+
     fn personal(&self, text: &[u8], place: Place, found: &mut Vec<Found>) {
         let rule_of = |class: Class| {
             let (_, number) = *self.classes.iter().find(|(known, _)| *known == class)?;
             (self.rules[number].scope & place.bit() != 0).then_some(number)
         };
         let mut add = |class: Class, value: Range<usize>| {
-            if let Some(rule) = rule_of(class).filter(|_| found.len() < MAX_HITS) {
+            let real = |rule: &usize| {
+                let bytes = text.get(value.clone()).unwrap_or_default();
+                class != Class::UserInfo || (password(bytes) && !self.placeholder(&self.rules[*rule], bytes))
+            };
+            if let Some(rule) = rule_of(class).filter(|rule| found.len() < MAX_HITS && real(rule)) {
                 found.push(Found {
                     rule,
                     span: value.clone(),
@@ -340,14 +363,14 @@ impl Secrets {
     }
 
     /// Of overlapping values the better one stays: a rule with structure before a generic one and before personal data,
-    /// a longer anchor before a shorter one.
+    /// a longer anchor before a shorter one; of two generic rules the one that stands first in the files.
     fn compete(&self, mut found: Vec<Found>) -> Vec<Found> {
         let worth = |hit: &Found| {
             let rule = &self.rules[hit.rule];
             (
                 rule.kind == Kind::SecretInTransit && !rule.generic,
                 rule.kind == Kind::PiiInTransit,
-                hit.weight,
+                if rule.generic { 0 } else { hit.weight },
             )
         };
         found.sort_by_key(|hit| (hit.value.start, hit.value.end, hit.rule));
