@@ -6,8 +6,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock on the wall")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+#[path = "live/peer.rs"]
+mod peer;
+
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -52,6 +54,12 @@ impl Net {
         let (here, there) = (&*self.here, &*self.there);
         ip(&["netns", "add", here])?;
         ip(&["netns", "add", there])?;
+        self.wire()
+    }
+
+    /// The cable of the conversation.
+    fn wire(&self) -> Result<(), String> {
+        let (here, there) = (&*self.here, &*self.there);
         self.cable("v0", "v1")?;
         ip(&["-n", here, "addr", "add", &format!("{CLIENT}/24"), "dev", "v0"])?;
         ip(&["-n", there, "addr", "add", &format!("{SERVER}/24"), "dev", "v1"])
@@ -71,7 +79,7 @@ impl Net {
         let this = std::env::current_exe().unwrap();
         let mut command = Command::new("ip");
         command.args(["netns", "exec", namespace]).arg(this);
-        command.args(["--exact", "peer", "--nocapture"]).env("PEER", role);
+        command.args(["--exact", "peer::runs", "--nocapture"]).env("PEER", role);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -333,8 +341,7 @@ fn an_interface_goes_and_the_others_stay() {
     net.talk();
     // The kernel's ring goes with the interface: what was not yet read would be lost.
     sensor.hears("MCP server seen");
-    ip(&["-n", &net.here, "link", "del", "v0"]).unwrap();
-    // Nothing is left to capture on.
+    sensor.signal("TERM");
     let (code, report, log) = sensor.ends();
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(
@@ -346,6 +353,72 @@ fn an_interface_goes_and_the_others_stay() {
         log.iter().filter(|line| line.contains("w0: capture ended")).count(),
         1,
         "{log:?}"
+    );
+}
+
+#[test]
+fn an_interface_that_is_back_is_captured_again() {
+    for workers in ["1", "2"] {
+        let Some(net) = Net::new() else { return };
+        let config = Config::new();
+        let line = ["-i", "v0", "--store", "none", "--format", "json", "--workers", workers];
+        let mut sensor = net.sensor(&[&line[..], &["--config", &config.path]].concat());
+        // Down and up again is nothing to a handle; a new interface of the old name needs new ones.
+        ip(&["-n", &net.here, "link", "set", "v0", "down"]).unwrap();
+        ip(&["-n", &net.here, "link", "set", "v0", "up"]).unwrap();
+        net.talk();
+        sensor.hears("MCP server seen");
+        ip(&["-n", &net.here, "link", "del", "v0"]).unwrap();
+        sensor.hears("v0: capture ended");
+        net.wire().unwrap();
+        sensor.hears("v0: is back");
+        net.talk();
+        sensor.signal("TERM");
+        let (code, report, log) = sensor.ends();
+        let report: Value = serde_json::from_str(&report).unwrap();
+        // What was sent meanwhile is lost, and that is told.
+        assert_eq!(code, 4, "{log:?}");
+        assert_eq!(report["servers"][0]["messages"]["requests"], 6, "{report}");
+    }
+}
+
+#[test]
+fn rules_are_reloaded_and_wrong_ones_are_not() {
+    let Some(net) = Net::new() else { return };
+    let config = Config::new();
+    let policy = config.folder.path().join("policy.toml");
+    std::fs::write(&policy, "").unwrap();
+    let line = [
+        "-i",
+        "v0",
+        "--store",
+        "none",
+        "--format",
+        "json",
+        "--config",
+        &config.path,
+    ];
+    let mut sensor = net.sensor(&line);
+    net.talk();
+    sensor.hears("not approved");
+
+    std::fs::write(&policy, "[[approve]]\nadress = '10.77.0.2'\n").unwrap();
+    sensor.signal("HUP");
+    sensor.hears("policy.toml:2: ");
+    sensor.hears("the rules from before stay in force");
+
+    std::fs::write(&policy, format!("[[approve]]\naddress = '{SERVER}'\nowner = 'us'\n")).unwrap();
+    sensor.signal("HUP");
+    sensor.hears("policy and signatures are reloaded");
+    sensor.signal("TERM");
+    let (code, report, log) = sensor.ends();
+    assert_eq!(code, 0, "{log:?}");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["servers"][0]["approved"], true, "{report}");
+    let findings = report["findings"].as_array().unwrap();
+    assert!(
+        findings.iter().all(|finding| finding["kind"] != "unapproved-server"),
+        "{report}"
     );
 }
 
@@ -362,86 +435,4 @@ fn a_wrong_interface_is_told_with_the_right_ones() {
         "{told}"
     );
     assert!(told.contains("lo"), "{told}");
-}
-
-/// What runs inside a namespace when another test starts this program anew with a role; by itself it does nothing.
-#[test]
-fn peer() {
-    match std::env::var("PEER").as_deref() {
-        Ok("client") => client(),
-        Ok("server") => server(),
-        _ => {}
-    }
-}
-
-fn client() {
-    let mut stream = TcpStream::connect((SERVER, PORT)).unwrap();
-    let initialize = json!({
-        "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test-client", "version": "1"},
-    });
-    for message in [
-        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": initialize}),
-        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
-        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}),
-        json!({"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "get_forecast", "arguments": {}}}),
-    ] {
-        let body = message.to_string();
-        let session = if message["id"] == 1 {
-            ""
-        } else {
-            "Mcp-Session-Id: s-1\r\n"
-        };
-        let head = format!(
-            "POST /mcp HTTP/1.1\r\nHost: {SERVER}:{PORT}\r\nContent-Type: application/json\r\n\
-             Accept: application/json, text/event-stream\r\n{session}Content-Length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all((head + &body).as_bytes()).unwrap();
-        read(&mut stream).unwrap();
-    }
-}
-
-fn server() {
-    let listener = TcpListener::bind((SERVER, PORT)).unwrap();
-    println!("ready");
-    let mut stream = listener.accept().unwrap().0;
-    while let Some(body) = read(&mut stream) {
-        let asked: Value = serde_json::from_slice(&body).unwrap();
-        let result = match asked["method"].as_str() {
-            Some("initialize") => json!({
-                "protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
-                "serverInfo": {"name": "weather", "version": "1.0"},
-            }),
-            Some("tools/list") => json!({"tools": [
-                {"name": "get_forecast", "description": "The forecast.", "inputSchema": {"type": "object"}},
-            ]}),
-            _ => json!({"content": [{"type": "text", "text": "sunny"}]}),
-        };
-        let answer = if asked["id"].is_null() {
-            "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n".to_owned()
-        } else {
-            let body = json!({"jsonrpc": "2.0", "id": asked["id"], "result": result}).to_string();
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nMcp-Session-Id: s-1\r\n";
-            format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())
-        };
-        stream.write_all(answer.as_bytes()).unwrap();
-    }
-}
-
-/// The body of the next HTTP message; `None` when the other side has gone.
-fn read(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).ok()?;
-        head.extend(byte);
-    }
-    let head = String::from_utf8(head).unwrap();
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("Content-Length: "))
-        .unwrap();
-    let mut body = vec![0; length.parse().unwrap()];
-    stream.read_exact(&mut body).ok()?;
-    Some(body)
 }

@@ -1,7 +1,7 @@
 //! `shadowtap live`: captures until stopped, keeps the store up to date, and prints the report in the end.
 //!
 //! The edge of the sensor: signals, timers and the store live in this thread; packets never come here. It sends nothing
-//! on a monitored network, and does not reload: that is another command's business.
+//! on a monitored network.
 
 mod ledger;
 mod sensor;
@@ -23,7 +23,7 @@ use crate::cli::setup::{self, Rules};
 use crate::config::load::Loaded;
 use crate::engine::Shared;
 use crate::engine::keylog;
-use crate::engine::live::Live;
+use crate::engine::live::{Handles, Live};
 use crate::model::net::Endpoint;
 use crate::source::live::Live as Interface;
 use crate::source::{Source, SourceError};
@@ -41,7 +41,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(3_600);
 /// Captures on interfaces until stopped, and prints the shadow-MCP report then.
 ///
 /// Keeps the store up to date while it runs: `shadowtap report` answers at any time. SIGINT or SIGTERM stops it, a second
-/// one at once; SIGUSR1 prints a line of statistics.
+/// one at once; SIGHUP reloads policy and signatures; SIGUSR1 prints a line of statistics.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Interfaces; `any` is all of them
@@ -59,7 +59,7 @@ pub struct Args {
     /// Only frames for this machine
     #[arg(long)]
     pub no_promiscuous: bool,
-    /// Threads that look into packets, beside one for each interface
+    /// Threads that read and look into packets; the kernel spreads the flows of every interface over them
     #[arg(long, value_name = "N", default_value = "1")]
     pub workers: NonZeroUsize,
     /// Store that keeps what was found, or `none`
@@ -143,7 +143,7 @@ async fn sense(args: &Args, loaded: &Loaded, shared: &Arc<Shared>) -> anyhow::Re
     let live = Live::start(shared, sources, args.workers.get(), &loaded.config.live)?;
     eprintln!("shadowtap: {}", greeting(args, &live, &sensor, loaded));
     sensor.begin(live, whole);
-    if !watch(&mut sensor, &mut signals, args.duration, loaded).await {
+    if !watch(&mut sensor, &mut signals, args, loaded).await {
         return Ok(None);
     }
     let finish = tokio::task::spawn_blocking(move || sensor.finish());
@@ -157,7 +157,8 @@ async fn sense(args: &Args, loaded: &Loaded, shared: &Arc<Shared>) -> anyhow::Re
 }
 
 /// Keeps time until it is time to stop; `false` when no interface ever worked.
-async fn watch(sensor: &mut Sensor, signals: &mut Signals, duration: Option<Duration>, loaded: &Loaded) -> bool {
+async fn watch(sensor: &mut Sensor, signals: &mut Signals, args: &Args, loaded: &Loaded) -> bool {
+    let (duration, rules) = (args.duration, &args.rules);
     let every = |period: Duration| {
         let mut timer = interval(period);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -173,9 +174,7 @@ async fn watch(sensor: &mut Sensor, signals: &mut Signals, duration: Option<Dura
             () = signals.stop.asked() => return true,
             () = sleep_until(end.unwrap_or(next)), if end.is_some() => return true,
             _ = signals.statistics.recv() => eprintln!("shadowtap: {}", sensor.statistics()),
-            _ = signals.reload.recv() => {
-                eprintln!("shadowtap: this version does not reload; start it again to take on what has changed");
-            }
+            _ = signals.reload.recv() => reload(sensor, rules, loaded),
             _ = beat.tick() => {
                 sensor.hear();
                 if sensor.has_ended() {
@@ -193,8 +192,23 @@ async fn watch(sensor: &mut Sensor, signals: &mut Signals, duration: Option<Dura
     }
 }
 
+/// Takes on policy and signatures as they are now. Wrong ones are told, and those before stay in force.
+fn reload(sensor: &mut Sensor, rules: &Rules, before: &Loaded) {
+    let Some((loaded, ruleset)) = setup::load(rules) else {
+        eprintln!("shadowtap: not reloaded; the rules from before stay in force");
+        return;
+    };
+    sensor.adopt(ruleset);
+    let rest = if loaded.config == before.config {
+        ""
+    } else {
+        "; what else has changed in the configuration needs a new start"
+    };
+    eprintln!("shadowtap: policy and signatures are reloaded{rest}");
+}
+
 /// Opens every interface that can be opened, and whether those are all. What cannot is told.
-fn open(args: &Args, loaded: &Loaded) -> anyhow::Result<(Vec<Box<dyn Source>>, bool)> {
+fn open(args: &Args, loaded: &Loaded) -> anyhow::Result<(Vec<Handles>, bool)> {
     let mut config = loaded.config.capture.clone();
     config.bpf = args.bpf.clone().or(config.bpf);
     config.snap_len_bytes = args.snap_len.unwrap_or(config.snap_len_bytes);
@@ -205,12 +219,19 @@ fn open(args: &Args, loaded: &Loaded) -> anyhow::Result<(Vec<Box<dyn Source>>, b
         .iter()
         .map(|end| Endpoint::new(end.ip(), end.port()))
         .collect();
-    let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    let workers = args.workers.get();
+    let mut sources: Vec<Handles> = Vec::new();
     let mut whole = true;
     for name in &args.interfaces {
         let index = u16::try_from(sources.len()).unwrap_or(u16::MAX);
-        match Interface::open(name, index, &config, &exclude) {
-            Ok(interface) => sources.push(Box::new(interface)),
+        match Interface::spread(name, index, &config, &exclude, workers) {
+            Ok(handles) => {
+                if handles.len() < workers {
+                    eprintln!("shadowtap: {name}: this system does not spread its flows; one worker reads it for all");
+                }
+                let handles = handles.into_iter().map(|handle| Box::new(handle) as Box<dyn Source>);
+                sources.push(handles.collect());
+            }
             Err(error @ SourceError::Filter { .. }) => return Err(error.into()),
             Err(error) => {
                 whole = false;

@@ -1,9 +1,8 @@
-//! Packets on their way from a capture thread to a shard: one contiguous buffer, and an index of what lies where.
+//! Packets on their way from one worker to another: one contiguous buffer, and an index of what lies where.
 //!
-//! The copy into it is the only one that an in-order byte sees. Filled by capture, read by one shard, handed back and
-//! used again: no allocation per packet once the buffers have grown. It knows no queue and no thread.
+//! Filled by the worker that captured them, read by the one that they belong to, handed back and used again: no allocation per packet once the buffers have grown. It knows no queue and no thread.
 
-use crate::model::packet::{LinkType, RawPacket};
+use crate::model::packet::{LinkType, Outer, RawPacket};
 use crate::model::stamp::Stamp;
 
 /// Packets of one batch: short ones are bounded by their number, long ones by their bytes.
@@ -24,6 +23,7 @@ struct Place {
     offset: usize,
     len: usize,
     wire_len: u32,
+    outer: Option<Outer>,
 }
 
 impl Batch {
@@ -33,29 +33,30 @@ impl Batch {
         self.is_empty() || (self.index.len() < MAX_PACKETS && self.bytes.len().saturating_add(len) <= max_bytes)
     }
 
-    /// Copies a packet.
-    pub fn push(&mut self, raw: &RawPacket<'_>) {
+    /// Copies a packet, with what was around it before it was put together.
+    pub fn push(&mut self, raw: &RawPacket<'_>, outer: Option<Outer>) {
         self.index.push(Place {
             at: raw.at,
             link: raw.link,
             offset: self.bytes.len(),
             len: raw.data.len(),
             wire_len: raw.wire_len,
+            outer,
         });
         self.bytes.extend_from_slice(raw.data);
     }
 
     /// The packets, in the order in which they came.
-    pub fn packets(&self) -> impl Iterator<Item = RawPacket<'_>> {
-        self.index.iter().map(|place| RawPacket {
-            at: place.at,
-            link: place.link,
-            data: self
-                .bytes
-                .get(place.offset..)
-                .and_then(|rest| rest.get(..place.len))
-                .unwrap_or_default(),
-            wire_len: place.wire_len,
+    pub fn packets(&self) -> impl Iterator<Item = (RawPacket<'_>, Option<Outer>)> {
+        self.index.iter().map(|place| {
+            let rest = self.bytes.get(place.offset..);
+            let raw = RawPacket {
+                at: place.at,
+                link: place.link,
+                data: rest.and_then(|rest| rest.get(..place.len)).unwrap_or_default(),
+                wire_len: place.wire_len,
+            };
+            (raw, place.outer)
         })
     }
 
@@ -89,6 +90,14 @@ mod tests {
 
     use crate::model::stamp::Timestamp;
 
+    /// Any, that depends on a number.
+    fn outer(number: u32) -> Option<Outer> {
+        (number % 2 == 1).then(|| Outer {
+            id: Some(number),
+            ..Outer::default()
+        })
+    }
+
     proptest! {
         /// What goes in comes out, also after the batch was used before.
         #[test]
@@ -102,14 +111,17 @@ mod tests {
             };
             let mut batch = Batch::default();
             if used {
-                batch.push(&RawPacket { at: Stamp::default(), link: LinkType::Ethernet, data: b"old", wire_len: 3 });
+                batch.push(&RawPacket { at: Stamp::default(), link: LinkType::Ethernet, data: b"old", wire_len: 3 }, None);
                 batch.clear();
             }
             let expect: Vec<_> = packets.iter().map(raw).collect();
             for (at, link, data, wire_len) in &expect {
-                batch.push(&RawPacket { at: *at, link: *link, data, wire_len: *wire_len });
+                batch.push(&RawPacket { at: *at, link: *link, data, wire_len: *wire_len }, outer(*wire_len));
             }
-            let got: Vec<_> = batch.packets().map(|raw| (raw.at, raw.link, raw.data.to_vec(), raw.wire_len)).collect();
+            let got: Vec<_> = batch.packets().map(|(raw, around)| {
+                prop_assert_eq!(around, outer(raw.wire_len));
+                Ok((raw.at, raw.link, raw.data.to_vec(), raw.wire_len))
+            }).collect::<Result<_, TestCaseError>>()?;
             prop_assert_eq!(&got, &expect);
             prop_assert_eq!((batch.len(), batch.first()), (expect.len(), expect.first().map(|first| first.0)));
         }
@@ -125,12 +137,12 @@ mod tests {
         };
         let mut batch = Batch::default();
         assert!(batch.fits(1_000, 100));
-        batch.push(&packet(&[0; 60]));
+        batch.push(&packet(&[0; 60]), None);
         assert!(batch.fits(40, 100) && !batch.fits(41, 100));
         batch.clear();
         for _ in 0..MAX_PACKETS {
             assert!(batch.fits(0, 100));
-            batch.push(&packet(&[]));
+            batch.push(&packet(&[]), None);
         }
         assert!(!batch.fits(0, 100));
     }

@@ -1,24 +1,25 @@
-//! Live capture: a thread per interface, a thread per shard, bounded queues of batches between them.
+//! Live capture: a thread per worker, which reads its own handles and looks into their packets.
 //!
-//! Capture never waits for anybody. A batch that finds its shard's queue full is dropped and its packets are counted; an
-//! empty one comes back over a second channel. Whoever started it hears of counters and failures over a channel and keeps
-//! no lock. With one shard nothing is decoded here; with more, the headers are, to find the shard of a flow, so that the
-//! two halves of a flow on two taps meet; then fragments are put together here, for they show no flow, and those of one
-//! datagram must come over one tap. It knows no signals, no store and no report: those are the edge's.
+//! Capture never waits for anybody: the kernel's ring is the queue, and what does not fit into it the kernel counts. With
+//! several workers every interface has a handle for each, and the kernel spreads whole flows over them; what a worker
+//! finds inside a tunnel goes to the worker of its slice (`lanes`), so that the two halves of a flow meet there. Where the
+//! kernel does not spread, everything goes to the worker of its slice. Whoever started it hears of counters and
+//! failures over a channel and keeps no lock. It knows no signals, no store and no report: those are the edge's.
 
-mod capture;
+mod lanes;
+mod tap;
 mod worker;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::engine::Shared;
-use crate::engine::batch::Batch;
-use crate::engine::live::capture::{Lane, Tap};
+use crate::engine::live::tap::Tap;
 use crate::engine::live::worker::Worker;
+use crate::engine::{Shard, Share, Shared};
 use crate::model::counters::Counters;
 use crate::model::server::Capture;
 use crate::model::stamp::Timestamp;
@@ -28,7 +29,7 @@ use crate::source::Source;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Bytes of packets that are handed over at once.
+    /// Bytes of packets that one worker hands over to another at once.
     pub batch_max_bytes: usize,
     /// Batches that wait for one worker; what comes on top is dropped and counted.
     pub queue_max_batches: usize,
@@ -49,103 +50,150 @@ impl Default for Config {
     }
 }
 
-/// What goes to a shard.
-enum Message {
-    /// Packets of the source with this number.
-    Batch(u16, Batch),
-    /// It is this late.
-    Tick(Timestamp),
-}
-
 /// What a thread tells whoever started it. Numbers are since the start.
 enum News {
+    /// What a handle has given.
     Source {
-        index: usize,
+        interface: usize,
+        handle: usize,
         state: Tapped,
     },
-    Failed {
-        index: usize,
-        error: String,
+    /// An interface went, or is back.
+    Said {
+        interface: usize,
+        text: String,
+        failed: bool,
     },
+    /// What a worker has counted; `done` is the last that it has to say.
     Shard {
         index: usize,
-        counters: Counters,
+        counters: Box<Counters>,
+        /// Another worker has gone.
+        orphaned: bool,
+        done: bool,
     },
-    /// The last that a shard has to say.
-    Done {
-        index: usize,
-        counters: Counters,
-    },
+    /// A worker ended in a panic.
+    Lost { index: usize },
 }
 
-/// What a source has given.
+/// What a handle has given.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tapped {
     kernel_drops: u64,
-    queue_drops: u64,
-    /// Of packets that go to no shard: those of no flow, and fragments.
-    counters: Counters,
     seen: Option<(Timestamp, Timestamp)>,
     /// It has given a packet, or a moment without one.
     worked: bool,
     ended: bool,
 }
 
+/// An interface and its handles.
+struct Interface {
+    name: String,
+    handles: Vec<Handle>,
+    /// What was told of it last, so that several handles tell it once.
+    said: String,
+}
+
+struct Handle {
+    worker: usize,
+    state: Tapped,
+}
+
+/// The handles of one interface.
+pub type Handles = Vec<Box<dyn Source>>;
+
 /// A capture that runs.
 pub struct Live {
-    names: Vec<String>,
-    sources: Vec<Tapped>,
+    interfaces: Vec<Interface>,
     shards: Vec<Counters>,
     shards_left: usize,
     failures: Vec<String>,
     failed: bool,
+    orphaned: bool,
+    /// To each worker.
+    rules: Vec<Sender<Arc<Shared>>>,
     news: Receiver<News>,
     stop: Arc<AtomicBool>,
     grace: Duration,
 }
 
 impl Live {
-    /// Starts a thread for each source and for each of so many workers.
+    /// Starts a thread for each of so many workers. Each interface has either one handle or one for each worker, over
+    /// which the kernel spreads its flows.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
         shared: &Arc<Shared>,
-        sources: Vec<Box<dyn Source>>,
+        interfaces: Vec<Handles>,
         workers: usize,
         config: &Config,
     ) -> std::io::Result<Self> {
         let workers = workers.max(1);
         let stop = Arc::new(AtomicBool::new(false));
         let (tell, news) = channel();
-        let (homes, returns): (Vec<_>, Vec<_>) = sources.iter().map(|_| channel()).unzip();
-        let mut queues = Vec::with_capacity(workers);
-        for index in 0..workers {
-            let (queue, messages) = sync_channel(config.queue_max_batches.max(1));
-            queues.push(queue);
-            let worker = Worker::new(shared, index, workers, messages, homes.clone(), tell.clone());
-            thread::Builder::new()
-                .name(format!("shard-{index}"))
-                .spawn(move || worker.run())?;
+        let share = if interfaces.iter().all(|handles| handles.len() == workers) {
+            Share::Flows
+        } else {
+            Share::Some
+        };
+        let mut taps: Vec<Vec<Tap>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut known = Vec::with_capacity(interfaces.len());
+        for (number, sources) in interfaces.into_iter().enumerate() {
+            let mut interface = Interface {
+                name: sources.first().map_or("", |source| source.name()).to_owned(),
+                handles: Vec::with_capacity(sources.len()),
+                said: String::new(),
+            };
+            let spread = sources.len() > 1;
+            for (handle, source) in sources.into_iter().enumerate() {
+                let worker = (if spread { handle } else { number }) % workers;
+                if let Some(taps) = taps.get_mut(worker) {
+                    taps.push(Tap::new(number, handle, source, &tell));
+                }
+                let state = Tapped::default();
+                interface.handles.push(Handle { worker, state });
+            }
+            known.push(interface);
         }
-        let names: Vec<String> = sources.iter().map(|source| source.name().to_owned()).collect();
-        for (index, (source, returned)) in sources.into_iter().zip(returns).enumerate() {
-            let lanes = queues.iter().cloned().map(Lane::new).collect();
-            let tap = Tap::new(index, source, lanes, returned, shared, config, (&stop, &tell));
-            let name = format!("tap-{}", names.get(index).map_or("", String::as_str));
-            thread::Builder::new().name(name).spawn(move || tap.run())?;
+        let lanes = lanes::between(workers, config);
+        let mut rules = Vec::with_capacity(workers);
+        for (index, (taps, lanes)) in taps.into_iter().zip(lanes).enumerate() {
+            let (shared, stop, tell) = (Arc::clone(shared), Arc::clone(&stop), tell.clone());
+            let (order, ordered) = channel();
+            rules.push(order);
+            thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+                let lost = tell.clone();
+                let work = AssertUnwindSafe(|| {
+                    let shard = Shard::sharing(&shared, (index, workers), share);
+                    Worker::new(index, shard, lanes, taps, &stop, ordered, tell).run();
+                });
+                if catch_unwind(work).is_err() {
+                    // Nobody listens any more when the grace of stopping was over.
+                    let _ = lost.send(News::Lost { index });
+                }
+            })?;
         }
         Ok(Self {
-            sources: vec![Tapped::default(); names.len()],
-            names,
+            interfaces: known,
             shards: vec![Counters::default(); workers],
             shards_left: workers,
             failures: Vec::new(),
             failed: false,
+            orphaned: false,
+            rules,
             news,
             stop,
             grace: Duration::from_millis(config.shutdown_grace_ms),
         })
+    }
+
+    /// Has the workers go on under other rules, within a second: `shared` is of the same run ([`Shared::under`]).
+    pub fn adopt(&self, shared: &Arc<Shared>) {
+        for worker in &self.rules {
+            // It may have ended.
+            let _ = worker.send(Arc::clone(shared));
+        }
     }
 
     /// Hears what the threads have told since the last call, and gives the failures among it.
@@ -158,28 +206,74 @@ impl Live {
 
     fn note(&mut self, news: News) {
         match news {
-            News::Source { index, state } => self.sources[index] = state,
-            News::Failed { index, error } => {
-                self.failed = true;
-                self.failures.push(error);
-                self.sources[index].ended = true;
+            News::Source {
+                interface,
+                handle,
+                state,
+            } => {
+                let known = self.interfaces.get_mut(interface);
+                if let Some(handle) = known.and_then(|interface| interface.handles.get_mut(handle)) {
+                    handle.state = state;
+                }
             }
-            News::Shard { index, counters } => self.shards[index] = counters,
-            News::Done { index, counters } => {
-                self.shards[index] = counters;
-                self.shards_left = self.shards_left.saturating_sub(1);
+            News::Said {
+                interface,
+                text,
+                failed,
+            } => {
+                self.failed |= failed;
+                if let Some(interface) = self.interfaces.get_mut(interface)
+                    && interface.said != text
+                {
+                    interface.said.clone_from(&text);
+                    self.failures.push(text);
+                }
             }
+            News::Shard {
+                index,
+                counters,
+                orphaned,
+                done,
+            } => {
+                if let Some(shard) = self.shards.get_mut(index) {
+                    *shard = *counters;
+                }
+                if orphaned && !done && !std::mem::replace(&mut self.orphaned, true) {
+                    self.failed = true;
+                    let told = "a worker has gone, and what was in a tunnel may go unseen; start the sensor again";
+                    self.failures.push(told.to_owned());
+                }
+                self.shards_left = self.shards_left.saturating_sub(usize::from(done));
+            }
+            News::Lost { index } => self.lose(index),
         }
+    }
+
+    /// A worker ended in a bug. The kernel spreads what it got over the others, if there are any.
+    fn lose(&mut self, index: usize) {
+        self.failed = true;
+        self.shards_left = self.shards_left.saturating_sub(1);
+        self.failures
+            .push("a worker ended in a bug, and what its flows held is lost; start the sensor again".to_owned());
+        let handles = self.interfaces.iter_mut().flat_map(|interface| &mut interface.handles);
+        for handle in handles.filter(|handle| handle.worker == index) {
+            handle.state.ended = true;
+        }
+    }
+
+    fn handles(&self) -> impl Iterator<Item = &Tapped> {
+        let handles = self.interfaces.iter().flat_map(|interface| &interface.handles);
+        handles.map(|handle| &handle.state)
     }
 
     /// Whether every source has ended.
     pub fn has_ended(&self) -> bool {
-        self.sources.iter().all(|source| source.ended)
+        self.handles().all(|handle| handle.ended)
     }
 
     /// Whether any source ever gave a packet, or a moment without one.
     pub fn has_worked(&self) -> bool {
-        self.sources.iter().any(|source| source.worked)
+        self.handles().any(|handle| handle.worked)
     }
 
     /// Whether a source, or a worker, was lost on the way.
@@ -190,17 +284,15 @@ impl Live {
     /// The capture as far as it was heard of.
     pub fn capture(&self) -> Capture {
         let mut capture = Capture {
-            sources: self.names.clone(),
+            sources: self.interfaces.iter().map(|interface| interface.name.clone()).collect(),
             ..Capture::default()
         };
         for counters in &self.shards {
             capture.counters.add(counters);
         }
-        for source in &self.sources {
-            capture.counters.add(&source.counters);
-            capture.counters.lost.kernel_drops += source.kernel_drops;
-            capture.counters.lost.queue_drops += source.queue_drops;
-            capture.seen = join(capture.seen, source.seen);
+        for handle in self.handles() {
+            capture.counters.lost.kernel_drops += handle.kernel_drops;
+            capture.seen = join(capture.seen, handle.seen);
         }
         capture
     }
@@ -222,10 +314,7 @@ impl Live {
                             self.grace.as_millis()
                         ),
                         RecvTimeoutError::Disconnected => {
-                            format!(
-                                "{} workers ended in a panic; what they held is missing",
-                                self.shards_left
-                            )
+                            format!("{} workers are gone; what they held is missing", self.shards_left)
                         }
                     });
                     break;
@@ -242,6 +331,13 @@ fn join(one: Option<(Timestamp, Timestamp)>, two: Option<(Timestamp, Timestamp)>
         (Some(one), Some(two)) => Some((one.0.min(two.0), one.1.max(two.1))),
         (one, two) => one.or(two),
     }
+}
+
+/// A quiet wire has no packet time.
+#[expect(clippy::disallowed_methods, reason = "the engine may ask a clock")]
+fn clock() -> Timestamp {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// The grace is of the clock on the wall.

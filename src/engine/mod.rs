@@ -2,7 +2,7 @@
 //!
 //! A replay with one worker runs source, decode and shard in one thread; with N workers each reads the files itself and
 //! keeps its own slices of the flow space, because moving a packet to another core costs more than handling it there.
-//! Live capture has a thread per interface and hands batches over. The shard is the same in all of them.
+//! Live capture does the same with handles over which the kernel spreads the flows. The shard is the same in all of them.
 
 pub mod batch;
 mod conversation;
@@ -16,7 +16,9 @@ mod slice;
 mod suspects;
 mod vigil;
 
-pub use shard::Shard;
+pub use shard::{Elsewhere, Shard, Share};
+
+use std::sync::Arc;
 
 use crate::detect::panel::{Panel, Ruleset};
 use crate::detect::{DETECTORS, redact};
@@ -28,7 +30,7 @@ pub struct Shared {
     /// Detectors.
     pub panel: Panel,
     /// What is known.
-    pub inventory: Inventory,
+    pub inventory: Arc<Inventory>,
     /// Signatures and policy.
     pub rules: Ruleset,
     /// How the engine runs.
@@ -41,9 +43,18 @@ impl Shared {
         let rows = if settings.inspect { DETECTORS } else { &[] };
         Self {
             panel: Panel::new(rows, &rules),
-            inventory: Inventory::default(),
+            inventory: Arc::default(),
             rules,
             settings,
+        }
+    }
+
+    /// The same run under other rules: what is known stays.
+    #[must_use]
+    pub fn under(&self, rules: Ruleset) -> Self {
+        Self {
+            inventory: Arc::clone(&self.inventory),
+            ..Self::new(self.settings.clone(), rules)
         }
     }
 

@@ -9,45 +9,85 @@ use crate::engine::slice::Slice;
 use crate::inventory::admission::SLICES;
 use crate::model::counters::Counters;
 use crate::model::net::Transport;
-use crate::model::packet::{Packet, RawPacket};
+use crate::model::packet::{Outer, Packet, RawPacket};
 use crate::model::stamp::Timestamp;
 use crate::packet::{Decoder, steer};
 use crate::source::KeyLog;
 use crate::stream::secrets::Secrets;
 
+/// Which of all packets come to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// All; it takes those of its slices, and each of the others does the same.
+    All,
+    /// Any; those of other workers' slices are handed over.
+    Some,
+    /// Whole flows that the kernel chose for it: they go to one of its slices. The kernel chooses by what is outermost;
+    /// what was in a tunnel is handed over to the worker of its slice, so that its two directions meet.
+    Flows,
+}
+
+/// A packet that another worker takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Which one.
+    pub worker: usize,
+    /// Whether it came in fragments, and is now in [`Shard::take_whole`].
+    pub whole: bool,
+    /// What was around it.
+    pub outer: Option<Outer>,
+}
+
 /// Worker `index` of `count`: owns every slice whose number leaves `index` when divided by `count`.
 pub struct Shard {
     shared: Arc<Shared>,
     slices: Vec<Option<Slice>>,
+    index: usize,
+    count: usize,
+    share: Share,
     /// Of its own capture files, in their order, above those that all workers share.
     secrets: Arc<Secrets>,
     decoder: Decoder,
-    /// Counts what belongs to no flow: exactly one worker does.
+    /// Counts what belongs to no flow: of workers that see the same packets exactly one does.
     leads: bool,
     counters: Counters,
     seen: Option<(Timestamp, Timestamp)>,
 }
 
 impl Shard {
-    /// A worker.
+    /// A worker that sees every packet.
     pub fn new(shared: &Arc<Shared>, index: usize, count: usize) -> Self {
+        Self::sharing(shared, (index, count), Share::All)
+    }
+
+    /// Worker `index` of `count`, to which such packets come.
+    pub fn sharing(shared: &Arc<Shared>, (index, count): (usize, usize), share: Share) -> Self {
+        let count = count.clamp(1, SLICES);
         let secrets = Arc::new(match &shared.settings.secrets {
             Some(all) => Secrets::above(all),
             None => Secrets::new(shared.settings.tls.max_connections, false),
         });
         let slices = (0..SLICES)
             .zip(0_u16..)
-            .map(|(slice, number)| (slice % count.max(1) == index).then(|| Slice::new(shared, number, &secrets)))
+            .map(|(slice, number)| (slice % count == index).then(|| Slice::new(shared, number, &secrets)))
             .collect();
         Self {
             shared: Arc::clone(shared),
             slices,
+            index,
+            count,
+            share,
             secrets,
             decoder: Decoder::new(&shared.settings.packet, shared.settings.checksums),
-            leads: index == 0,
+            leads: index == 0 || share != Share::All,
             counters: Counters::default(),
             seen: None,
         }
+    }
+
+    /// From the next packet on the rules are those of `shared`, which is of the same run.
+    pub fn adopt(&mut self, shared: &Arc<Shared>) {
+        self.shared = Arc::clone(shared);
     }
 
     /// A key log out of a capture. From then on another one may follow, so that flows without secrets are waited for.
@@ -58,6 +98,12 @@ impl Shard {
 
     /// A packet. Packets of other workers' slices are passed over.
     pub fn packet(&mut self, raw: &RawPacket<'_>) {
+        self.take(raw, None);
+    }
+
+    /// A packet, with what was around it before it was put together elsewhere. Gives it back where it is another
+    /// worker's.
+    pub fn take(&mut self, raw: &RawPacket<'_>, around: Option<Outer>) -> Option<Elsewhere> {
         if self.leads {
             let (first, last) = self.seen.get_or_insert((raw.at.time, raw.at.time));
             (*first, *last) = ((*first).min(raw.at.time), (*last).max(raw.at.time));
@@ -66,27 +112,54 @@ impl Shard {
             shared,
             slices,
             decoder,
+            index,
+            count,
+            share,
             ..
         } = self;
-        match decoder.decode(raw).map(|decoded| (decoded.packet, decoded.outer)) {
-            Ok((Packet::Tcp(segment), outer)) => {
-                let (key, from_low) = steer::key(segment.src, segment.dst, Transport::Tcp);
-                if let Some(slice) = owned(slices, shared, &key) {
-                    slice.count(raw);
-                    slice.segment(key, from_low, &segment, outer, shared);
-                }
+        let Ok(decoded) = decoder.decode(raw) else {
+            self.outside(raw, 1, 0);
+            return None;
+        };
+        let (outer, whole) = (decoded.outer.or(around), decoded.reassembled);
+        let (key, from_low) = match &decoded.packet {
+            Packet::Tcp(segment) => steer::key(segment.src, segment.dst, Transport::Tcp),
+            Packet::Udp(datagram) => steer::key(datagram.src, datagram.dst, Transport::Udp),
+            Packet::Encrypted(bytes) => {
+                let bytes = *bytes;
+                self.outside(raw, 0, bytes);
+                return None;
             }
-            Ok((Packet::Udp(datagram), outer)) => {
-                let (key, from_low) = steer::key(datagram.src, datagram.dst, Transport::Udp);
-                if let Some(slice) = owned(slices, shared, &key) {
-                    slice.count(raw);
-                    slice.datagram(key, from_low, &datagram, outer, shared);
-                }
+            Packet::Fragment | Packet::Other => {
+                self.outside(raw, 0, 0);
+                return None;
             }
-            Ok((Packet::Encrypted(bytes), _)) => self.outside(raw, 0, bytes),
-            Ok((Packet::Fragment | Packet::Other, _)) => self.outside(raw, 0, 0),
-            Err(_) => self.outside(raw, 1, 0),
+        };
+        let number = usize::from(shared.settings.steering.slice(&key));
+        let slice = match slices.get_mut(number) {
+            Some(Some(slice)) => slice,
+            _ => {
+                let steered = whole || outer.is_some_and(|outer| outer.is_tunnel());
+                if *share != Share::Flows || steered {
+                    let worker = number % *count;
+                    return Some(Elsewhere { worker, whole, outer });
+                }
+                slices.get_mut(near(number, *index, *count))?.as_mut()?
+            }
+        };
+        slice.count(raw);
+        match &decoded.packet {
+            Packet::Tcp(segment) => slice.segment(key, from_low, segment, outer, shared),
+            Packet::Udp(datagram) => slice.datagram(key, from_low, datagram, outer, shared),
+            Packet::Encrypted(_) | Packet::Fragment | Packet::Other => {}
         }
+        None
+    }
+
+    /// A packet of another worker that came in fragments, from its IP header on; its last fragment is counted here.
+    pub fn take_whole(&mut self, raw: &RawPacket<'_>) -> Vec<u8> {
+        self.counters.count(raw);
+        self.decoder.take_whole()
     }
 
     /// A packet of no flow.
@@ -136,8 +209,25 @@ impl Shard {
     }
 }
 
-/// The slice of a flow, when this worker owns it.
-fn owned<'a>(slices: &'a mut [Option<Slice>], shared: &Shared, key: &steer::FlowKey) -> Option<&'a mut Slice> {
-    let number = usize::from(shared.settings.steering.slice(key));
-    slices.get_mut(number)?.as_mut()
+/// The slice of worker `index` of `count` that stands in for a slice of another one.
+const fn near(number: usize, index: usize, count: usize) -> usize {
+    let slice = number - number % count + index;
+    if slice < SLICES { slice } else { slice - count }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_worker_has_a_slice_for_every_flow() {
+        for count in 1..=SLICES {
+            for index in 0..count {
+                for number in 0..SLICES {
+                    let slice = near(number, index, count);
+                    assert!(slice < SLICES && slice % count == index, "{number} {index} {count}");
+                }
+            }
+        }
+    }
 }

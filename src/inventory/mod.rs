@@ -7,6 +7,7 @@ mod account;
 pub mod admission;
 mod grouping;
 mod kept;
+mod merge;
 pub mod names;
 pub mod tally;
 pub mod view;
@@ -20,8 +21,9 @@ use foldhash::fast::RandomState;
 
 use crate::inventory::account::Account;
 use crate::inventory::admission::{Admission, Class};
+use crate::inventory::merge::{join_lookup, merge_finding};
 use crate::inventory::names::Ledger;
-use crate::inventory::tally::{LookupKey, Tally, join_lookup, merge_finding};
+use crate::inventory::tally::{LookupKey, Tally};
 use crate::model::finding::{Finding, FindingKey, SiteKey};
 use crate::model::net::Endpoint;
 use crate::model::observation::Proof;

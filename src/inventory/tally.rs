@@ -12,6 +12,7 @@ use std::sync::Arc;
 use self::tools::called;
 use crate::inventory::account::{Account, Agent, ClientSeen, Said, SessionSeen, earliest, first_of};
 use crate::inventory::kept::{Kept, clip};
+use crate::inventory::merge::{join_finding, join_lookup};
 use crate::inventory::names::Heard;
 use crate::mcp::method;
 use crate::mcp::site::without_secrets;
@@ -202,36 +203,6 @@ impl Tally {
             }
         }
     }
-}
-
-/// Counts are summed; what comes from one piece of evidence is taken whole from the earlier one.
-pub(super) fn join_finding(findings: &mut BTreeMap<FindingKey, Finding>, finding: Finding) {
-    match findings.get_mut(&finding.key) {
-        Some(known) => merge_finding(known, finding),
-        None => {
-            findings.insert(finding.key.clone(), finding);
-        }
-    }
-}
-
-pub(super) fn merge_finding(known: &mut Finding, other: Finding) {
-    let mut seen = known.seen;
-    seen.join(other.seen);
-    let count = known.count.saturating_add(other.count);
-    let (severity, confidence) = (
-        known.severity.max(other.severity),
-        known.confidence.max(other.confidence),
-    );
-    if other.seen.first < known.seen.first {
-        *known = other;
-    }
-    (known.seen, known.count, known.severity, known.confidence) = (seen, count, severity, confidence);
-}
-
-pub(super) fn join_lookup(known: &mut Lookup, other: &Lookup) {
-    known.count = known.count.saturating_add(other.count);
-    known.connected = first_of(known.connected, other.connected);
-    known.seen.join(other.seen);
 }
 
 /// The partial account of a site; a flow has one or a few.

@@ -82,6 +82,13 @@ pub struct Outer {
     pub ends: Option<(IpAddr, IpAddr)>,
 }
 
+impl Outer {
+    /// Whether the packet was inside another one: its own addresses say nothing about the addresses on the wire.
+    pub const fn is_tunnel(&self) -> bool {
+        self.tunnel.is_some()
+    }
+}
+
 /// TCP flags (RFC 9293, section 3.1): the low eight bits of the flags field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(pub u8);

@@ -1,14 +1,19 @@
 //! One live interface through libpcap, also `any`.
 //!
-//! A quiet interface gives [`Pull::Idle`] every few milliseconds, so that whoever pulls can keep time and be stopped. The
-//! handle never blocks: on Linux a blocking one waits for the next packet for ever, whatever its time-out says.
+//! A quiet interface gives [`Pull::Idle`] at once, so that whoever pulls can look at other interfaces, keep time and be
+//! stopped. The handle never blocks: on Linux a blocking one waits for the next packet for ever, whatever its time-out says.
 //! What the kernel or the card had to drop is counted by them and asked for. Time stamps are nanoseconds where the
-//! platform gives them. Deliberately one handle: fan-out over several belongs to the engine.
+//! platform gives them. An interface that went is opened again when it is back.
 
-use std::time::Duration;
+mod fanout;
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use pcap::{Active, Capture, Device, PacketHeader, Precision};
 
+use self::fanout::Group;
 use super::filter::{bad_filter, combine_filter};
 use super::interfaces::is_network;
 use super::{Pull, Source, SourceError};
@@ -18,9 +23,6 @@ use crate::model::stamp::{Stamp, Timestamp};
 
 /// All interfaces at once, on Linux.
 const ANY: &str = "any";
-
-/// Wait when there is no packet: short beside the time in which 10 Gbit/s fill the default ring.
-const IDLE_WAIT: Duration = Duration::from_millis(5);
 
 /// How interfaces are captured.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
@@ -50,22 +52,101 @@ impl Default for Config {
     }
 }
 
+/// What is captured, and how.
+#[derive(Clone, Debug)]
+struct Plan {
+    name: String,
+    config: Config,
+    /// BPF expression; empty for none.
+    filter: String,
+    team: Option<Team>,
+}
+
+/// The group of all handles of an interface. A lock, because one that is back must found the group anew where it went with
+/// the interface, and exactly one may; it is taken when a handle opens.
+#[expect(clippy::disallowed_types, reason = "not on the packet path")]
+type Team = Arc<std::sync::Mutex<Group>>;
+
 /// A live interface.
 pub struct Live {
     capture: Capture<Active>,
-    name: String,
+    plan: Plan,
     index: u16,
     link: LinkType,
     packets: u64,
     drops: Drops,
-    ended: bool,
+    /// Packets before this moment came to other handles, too.
+    from: Timestamp,
+    down: bool,
 }
 
 impl Live {
     /// Starts to capture on an interface; traffic from or to `exclude` (the sensor's own sinks) is left out.
+    ///
+    /// # Errors
+    /// When the interface cannot be captured on, or the filter is wrong.
     pub fn open(name: &str, index: u16, config: &Config, exclude: &[Endpoint]) -> Result<Self, SourceError> {
+        let plan = Plan {
+            name: name.to_owned(),
+            config: config.clone(),
+            filter: combine_filter(config.bpf.as_deref(), exclude),
+            team: None,
+        };
+        let capture = plan.open()?;
+        let link = LinkType::from_number(u32::try_from(capture.get_datalink().0).unwrap_or(u32::MAX));
+        Ok(Self {
+            capture,
+            plan,
+            index,
+            link,
+            packets: 0,
+            drops: Drops::default(),
+            from: Timestamp::MIN,
+            down: false,
+        })
+    }
+
+    /// So many handles, over which the kernel spreads whole flows; a single one where it cannot.
+    ///
+    /// # Errors
+    /// As [`Live::open`].
+    pub fn spread(
+        name: &str,
+        index: u16,
+        config: &Config,
+        exclude: &[Endpoint],
+        count: usize,
+    ) -> Result<Vec<Self>, SourceError> {
+        let first = Self::open(name, index, config, exclude)?;
+        let group = if count > 1 {
+            Group::found(fd(&first.capture)).ok()
+        } else {
+            None
+        };
+        let mut handles = vec![first];
+        let Some(group) = group else { return Ok(handles) };
+        for _ in 1..count {
+            let next = Self::open(name, index, config, exclude)?;
+            if group.join(fd(&next.capture)).is_err() {
+                // With one left in it the group gives that one everything.
+                handles.truncate(1);
+                return Ok(handles);
+            }
+            handles.push(next);
+        }
+        let (from, team) = (clock(), Team::new(group.into()));
+        for handle in &mut handles {
+            (handle.from, handle.plan.team) = (from, Some(Arc::clone(&team)));
+        }
+        Ok(handles)
+    }
+}
+
+impl Plan {
+    fn open(&self) -> Result<Capture<Active>, SourceError> {
+        let Self { name, config, .. } = self;
         let bounded = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-        let inactive = Capture::from_device(name).map_err(|error| unopened(name, &error))?;
+        let inactive = Capture::from_device(name.as_str()).map_err(|error| unopened(name, &error))?;
         let mut inactive = inactive
             .buffer_size(bounded(config.buffer_bytes))
             // libpcap warns of promiscuous mode on all interfaces, and its binding takes a warning for an error.
@@ -77,23 +158,27 @@ impl Live {
         }
         let opened = inactive.open().and_then(Capture::setnonblock);
         let mut capture = opened.map_err(|error| unopened(name, &error))?;
-        let expression = combine_filter(config.bpf.as_deref(), exclude);
-        if !expression.is_empty() {
+        if !self.filter.is_empty() {
             capture
-                .filter(&expression, true)
-                .map_err(|error| bad_filter(&expression, &error))?;
+                .filter(&self.filter, true)
+                .map_err(|error| bad_filter(&self.filter, &error))?;
         }
-        let link = LinkType::from_number(u32::try_from(capture.get_datalink().0).unwrap_or(u32::MAX));
-        Ok(Self {
-            capture,
-            name: name.to_owned(),
-            index,
-            link,
-            packets: 0,
-            drops: Drops::default(),
-            ended: false,
-        })
+        Ok(capture)
     }
+}
+
+fn fd(capture: &Capture<Active>) -> BorrowedFd<'_> {
+    capture.as_fd()
+}
+
+/// The kernel stamps packets by this clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "which packets came before all handles were there"
+)]
+fn clock() -> Timestamp {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// libpcap cannot be asked what it granted; on Linux it always grants nanoseconds.
@@ -101,15 +186,19 @@ const NANOS: bool = cfg!(target_os = "linux");
 
 impl Source for Live {
     fn pull(&mut self) -> Pull<'_> {
-        if self.ended {
-            return Pull::End;
+        if self.down {
+            return Pull::Idle;
         }
         match self.capture.next_packet() {
             Ok(packet) => {
                 self.packets += 1;
+                let time = time(packet.header);
+                if time < self.from {
+                    return Pull::Idle;
+                }
                 Pull::Packet(RawPacket {
                     at: Stamp {
-                        time: time(packet.header),
+                        time,
                         source: self.index,
                         // There is no file in which it could be looked up.
                         packet: 0,
@@ -119,23 +208,37 @@ impl Source for Live {
                     wire_len: packet.header.len.max(packet.header.caplen),
                 })
             }
-            Err(pcap::Error::TimeoutExpired) => {
-                std::thread::sleep(IDLE_WAIT);
-                Pull::Idle
-            }
+            Err(pcap::Error::TimeoutExpired) => Pull::Idle,
             Err(error) => {
-                self.ended = true;
+                self.down = true;
                 Pull::Failed(SourceError::Unreadable {
-                    name: self.name.clone(),
+                    name: self.plan.name.clone(),
                     what: format!("capture ended after {} packets: {}", self.packets, words(&error)),
-                    cure: "check that the interface is there and up, and start again".to_owned(),
+                    cure: "it goes on when the interface is back and up".to_owned(),
                 })
             }
         }
     }
 
     fn name(&self) -> &str {
-        &self.name
+        &self.plan.name
+    }
+
+    fn revive(&mut self) -> bool {
+        let Ok(capture) = self.plan.open() else { return false };
+        if let Some(team) = &self.plan.team {
+            let mut group = team.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if group.join(fd(&capture)).is_err() {
+                match Group::found(fd(&capture)) {
+                    Ok(anew) => *group = anew,
+                    Err(_) => return false,
+                }
+            }
+        }
+        self.drops.restart();
+        self.link = LinkType::from_number(u32::try_from(capture.get_datalink().0).unwrap_or(u32::MAX));
+        (self.capture, self.down, self.from) = (capture, false, clock());
+        true
     }
 
     fn kernel_drops(&mut self) -> u64 {
@@ -164,6 +267,11 @@ struct Drops {
 }
 
 impl Drops {
+    /// The counters belong to a handle.
+    const fn restart(&mut self) {
+        self.last = [0; 2];
+    }
+
     fn see(&mut self, now: [u32; 2]) {
         for (last, now) in self.last.iter_mut().zip(now) {
             self.total += u64::from(now.wrapping_sub(*last));

@@ -36,8 +36,8 @@ pub fn open_file_filtered(spec: &str, index: u16, expression: &str) -> Result<Bo
 
 /// A stream of raw packets.
 pub trait Source: Send {
-    /// The next packet, borrowed until the next call. Pull until [`Pull::End`], also after [`Pull::Failed`]: a source
-    /// that failed has ended, but a merge tells the failure of one of its sources and goes on with the others. After
+    /// The next packet, borrowed until the next call. Pull until [`Pull::End`], also after [`Pull::Failed`]: a file
+    /// that failed has ended, an interface may come back ([`Source::revive`]), and a merge tells the failure of one of its sources and goes on with the others. After
     /// [`Pull::End`] every further call gives [`Pull::End`].
     fn pull(&mut self) -> Pull<'_>;
 
@@ -47,6 +47,12 @@ pub trait Source: Send {
     /// Packets dropped by the kernel or the capture ring since the start; 0 for files.
     fn kernel_drops(&mut self) -> u64 {
         0
+    }
+
+    /// Tries to go on after [`Pull::Failed`]: an interface may be back. Until it is, pulling gives [`Pull::Idle`]. Whether it
+    /// is.
+    fn revive(&mut self) -> bool {
+        false
     }
 
     /// Bytes consumed so far and in all, of the file as it lies on disk, for a progress bar; `None` when unknown.

@@ -91,6 +91,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("httparse", &["proto"]),
     ("indicatif", &["cli"]),
     ("ipnet", &["policy"]),
+    ("libc", &["source"]),
     ("memchr", &["detect", "mcp", "proto"]),
     ("mimalloc", &["main"]),
     ("pcap", &["source"]),

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::cli::live::ledger::Ledger;
 use crate::cli::setup;
 use crate::config::load::Loaded;
+use crate::detect::panel::Ruleset;
 use crate::engine::Shared;
 use crate::engine::live::Live;
 use crate::engine::review::review;
@@ -84,6 +85,21 @@ impl Sensor {
     /// Takes over a capture. `whole` is whether all interfaces are in it.
     pub(super) fn begin(&mut self, live: Live, whole: bool) {
         (self.live, self.whole) = (Some(live), whole);
+    }
+
+    /// Goes on under other rules: what is known is judged anew.
+    pub(super) fn adopt(&mut self, rules: Ruleset) {
+        let rules = Ruleset {
+            // What was fingerprinted before is still to be recognised.
+            fingerprints: self.shared.rules.fingerprints.clone(),
+            ..rules
+        };
+        self.shared = Arc::new(self.shared.under(rules));
+        if let Some(live) = &self.live {
+            live.adopt(&self.shared);
+        }
+        // The next round is due although nothing may have been captured.
+        self.last = Counters::default();
     }
 
     /// Where the store is.

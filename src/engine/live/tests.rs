@@ -2,7 +2,7 @@
 
 use super::*;
 
-use std::sync::mpsc::Sender;
+use std::sync::atomic::AtomicU64;
 
 use crate::detect::panel::Ruleset;
 use crate::engine::settings::Settings;
@@ -16,6 +16,8 @@ enum Step {
     /// So many quiet moments; then the next step.
     Idle(u32),
     Fail,
+    /// What it says after that.
+    End,
 }
 
 struct Script {
@@ -35,7 +37,7 @@ fn script(index: u16, steps: Vec<Step>) -> Script {
         name: format!("eth{index}"),
         index,
         steps,
-        start: capture::clock(),
+        start: clock(),
         at: 0,
         quiet: 0,
         buffer: Vec::new(),
@@ -75,6 +77,7 @@ impl Source for Script {
                 what: "it is gone".to_owned(),
                 cure: "bring it back".to_owned(),
             }),
+            Some(Step::End) => Pull::End,
             // A wire that stays quiet.
             None => {
                 thread::sleep(Duration::from_millis(1));
@@ -89,6 +92,10 @@ impl Source for Script {
 
     fn kernel_drops(&mut self) -> u64 {
         self.drops
+    }
+
+    fn revive(&mut self) -> bool {
+        true
     }
 }
 
@@ -122,11 +129,13 @@ fn shared() -> Arc<Shared> {
     Arc::new(Shared::new(settings, rules))
 }
 
+fn boxed(script: Script) -> Box<dyn Source> {
+    Box::new(script)
+}
+
+/// Interfaces with one handle each.
 fn start(sources: Vec<Script>, workers: usize, config: &Config) -> Live {
-    let sources = sources
-        .into_iter()
-        .map(|source| Box::new(source) as Box<dyn Source>)
-        .collect();
+    let sources = sources.into_iter().map(|source| vec![boxed(source)]).collect();
     Live::start(&shared(), sources, workers, config).unwrap()
 }
 
@@ -145,7 +154,7 @@ fn until(live: &mut Live, so: impl Fn(&Live) -> bool) -> Vec<String> {
 #[test]
 fn every_packet_arrives_whatever_the_number_of_workers() {
     for workers in [1, 3] {
-        let begun = capture::clock();
+        let begun = clock();
         let flow = |first: u16| -> Vec<Step> {
             let ports = (0..2_000_u16).map(|nth| Step::Packet(datagram(first + nth % 500)));
             ports.collect()
@@ -157,7 +166,7 @@ fn every_packet_arrives_whatever_the_number_of_workers() {
         };
         let mut live = start(vec![script(0, flow(1_000)), script(1, flow(1_250))], workers, &config);
         until(&mut live, |live| {
-            live.capture().counters.packets == 4_000 && live.sources.iter().all(|source| source.seen.is_some())
+            live.capture().counters.packets == 4_000 && live.handles().all(|handle| handle.seen.is_some())
         });
         assert_eq!(live.stop(), Vec::<String>::new());
         let capture = live.capture();
@@ -221,83 +230,123 @@ fn a_quiet_wire_hands_over_what_it_has() {
     assert_eq!(live.stop(), Vec::<String>::new());
 }
 
+/// The same in a tunnel (RFC 2003), between ends of another worker's choice.
+fn tunnelled(port: u16, end: u8) -> Vec<u8> {
+    let inner = datagram(port);
+    let mut packet = vec![0x45, 0];
+    packet.extend((20 + inner.len() as u16).to_be_bytes());
+    packet.extend([0, 0, 0, 0, 64, 4, 0, 0, 192, 0, 2, end, 192, 0, 2, 1]);
+    packet.extend(inner);
+    packet
+}
+
+/// What the kernel gives to a worker stays there, and what is in a tunnel meets its other half.
+#[test]
+fn flows_stay_where_the_kernel_puts_them_but_for_tunnels() {
+    let workers = 3;
+    let steps = |nth: u8| -> Vec<Step> {
+        // Flows of its own, and the same ones within tunnels as everybody.
+        let own = (0..100).map(|port| datagram(1_000 * (1 + u16::from(nth)) + port));
+        let common = (0..100).map(|port| tunnelled(9_000 + port, nth));
+        own.chain(common).map(Step::Packet).collect()
+    };
+    let handles = (0..3).map(|nth| boxed(script(0, steps(nth)))).collect();
+    let config = Config {
+        queue_max_batches: 10_000,
+        batch_max_bytes: 1_000,
+        ..Config::default()
+    };
+    let mut live = Live::start(&shared(), vec![handles], workers, &config).unwrap();
+    until(&mut live, |live| live.capture().counters.packets == 600);
+    assert_eq!(live.stop(), Vec::<String>::new());
+    let capture = live.capture();
+    assert_eq!((capture.counters.packets, capture.counters.flows), (600, 300 + 100));
+    assert_eq!(capture.counters.lost, crate::model::counters::Lost::default());
+    assert_eq!(capture.sources, ["eth0"]);
+}
+
 /// A worker that does not come is a queue that fills up: nobody waits, and every packet is in one place or the other.
 #[test]
 fn a_full_queue_drops_and_counts() {
-    let (queue, messages) = sync_channel(2);
-    let (_home, returned) = channel();
-    let (tell, news): (Sender<News>, _) = channel();
-    let stop = Arc::new(AtomicBool::new(false));
     let config = Config {
         batch_max_bytes: 10 * datagram(1).len(),
+        queue_max_batches: 2,
         ..Config::default()
     };
-    let mut steps: Vec<Step> = (0..100).map(|_| Step::Packet(datagram(1))).collect();
-    steps.push(Step::Fail);
-    let source = Box::new(Script {
-        drops: 7,
-        ..script(0, steps)
-    });
-    let tap = Tap::new(
-        0,
-        source,
-        vec![Lane::new(queue)],
-        returned,
-        &shared(),
-        &config,
-        (&stop, &tell),
-    );
-    let thread = thread::spawn(move || tap.run());
-    let mut state = Tapped::default();
-    let mut failed = false;
-    // The last batch waits for room, because nothing is captured any more: there is none until something is taken.
-    while !failed {
-        failed = matches!(news.recv().unwrap(), News::Failed { .. });
-    }
-    let mut received = 0;
-    for message in messages {
-        if let Message::Batch(0, batch) = message {
-            received += batch.len() as u64;
+    let mut lanes = lanes::between(2, &config);
+    let (other, mut own) = (lanes.pop().unwrap(), lanes.pop().unwrap());
+    let data = datagram(1);
+    let raw = RawPacket {
+        at: Stamp::default(),
+        link: LinkType::RawIp,
+        data: &data,
+        wire_len: data.len() as u32,
+    };
+    (0..100).for_each(|_| own.push(1, &raw, None));
+    own.flush();
+    assert_eq!(own.dropped, 80);
+    // Nothing is captured any more: what is left waits for room.
+    (0..25).for_each(|_| own.push(1, &raw, None));
+    let received = AtomicU64::new(0);
+    let take = || {
+        while let Ok(parcel) = other.receive() {
+            received.fetch_add(parcel.batch.len() as u64, Ordering::Relaxed);
+            other.give_back(parcel.from, parcel.batch);
         }
-    }
-    thread.join().unwrap();
-    while let Ok(news) = news.try_recv() {
-        if let News::Source { state: last, .. } = news {
-            state = last;
-        }
-    }
-    assert_eq!(received + state.queue_drops, 100);
-    assert!(received <= 30, "{received}");
-    assert!(state.ended && state.kernel_drops == 7);
+    };
+    own.finish(&mut |_| take());
+    take();
+    assert_eq!(received.into_inner() + own.dropped, 125);
+    assert!(other.wait(Duration::ZERO).is_err() && !own.orphaned);
 }
 
 #[test]
-fn without_a_worker_there_is_nothing_to_do() {
-    let (queue, messages) = sync_channel(2);
-    drop(messages);
-    let (_home, returned) = channel();
-    let (tell, news) = channel();
-    let stop = Arc::new(AtomicBool::new(false));
-    let source = Box::new(script(0, vec![Step::Packet(datagram(1))]));
-    let lanes = vec![Lane::new(queue)];
-    Tap::new(
-        0,
-        source,
-        lanes,
-        returned,
-        &shared(),
-        &Config::default(),
-        (&stop, &tell),
-    )
-    .run();
-    let told: Vec<News> = news.try_iter().collect();
-    assert!(told.iter().any(|news| matches!(news, News::Failed { .. })));
-    assert!(matches!(told.last(), Some(News::Source { state, .. }) if state.queue_drops == 1 && state.ended));
+fn a_worker_that_has_gone_is_told() {
+    let mut lanes = lanes::between(2, &Config::default());
+    drop(lanes.pop());
+    let mut own = lanes.pop().unwrap();
+    let data = datagram(1);
+    let raw = RawPacket {
+        at: Stamp::default(),
+        link: LinkType::RawIp,
+        data: &data,
+        wire_len: data.len() as u32,
+    };
+    own.push(1, &raw, None);
+    own.finish(&mut |_| panic!("there is nobody to wait for"));
+    assert!(own.orphaned && own.dropped == 1);
+}
+
+/// A bug outside of every fence ends one worker; the others go on, and it is told.
+#[test]
+fn a_worker_that_panics_is_told() {
+    struct Broken;
+    impl Source for Broken {
+        fn pull(&mut self) -> Pull<'_> {
+            panic!("as the test wants")
+        }
+        fn name(&self) -> &'static str {
+            "broken"
+        }
+    }
+    let steps = vec![Step::Idle(5), Step::Packet(datagram(1)), Step::Idle(2)];
+    let sources: Vec<Handles> = vec![vec![Box::new(Broken)], vec![boxed(script(1, steps))]];
+    let config = Config {
+        shutdown_grace_ms: 20_000,
+        ..Config::default()
+    };
+    let mut live = Live::start(&shared(), sources, 2, &config).unwrap();
+    let told = until(&mut live, Live::has_failed);
+    let told = [told, live.hear(), live.stop()].concat();
+    assert!(
+        told.iter().any(|line| line.starts_with("a worker ended in a bug")),
+        "{told:?}"
+    );
 }
 
 #[test]
 fn one_source_fails_and_the_other_goes_on() {
-    let broken = script(0, vec![Step::Fail]);
+    let broken = script(0, vec![Step::Fail, Step::End]);
     let steps = vec![Step::Idle(5), Step::Packet(datagram(1)), Step::Idle(2)];
     let mut live = start(vec![broken, script(1, steps)], 2, &Config::default());
     let told = until(&mut live, |live| live.capture().counters.packets == 1);
@@ -305,7 +354,22 @@ fn one_source_fails_and_the_other_goes_on() {
     assert!(live.has_worked() && live.has_failed() && !live.has_ended());
     assert_eq!(live.stop(), Vec::<String>::new());
 
-    let mut live = start(vec![script(0, vec![Step::Fail])], 1, &Config::default());
+    let mut live = start(vec![script(0, vec![Step::Fail, Step::End])], 1, &Config::default());
     until(&mut live, Live::has_ended);
     assert!(!live.has_worked());
+}
+
+#[test]
+fn an_interface_that_is_back_goes_on() {
+    let steps = vec![
+        Step::Packet(datagram(1)),
+        Step::Fail,
+        Step::Idle(1_200),
+        Step::Packet(datagram(2)),
+    ];
+    let mut live = start(vec![script(0, steps)], 1, &Config::default());
+    let told = until(&mut live, |live| live.capture().counters.packets == 2);
+    assert_eq!(told, ["eth0: it is gone; bring it back", "eth0: is back"]);
+    assert!(live.has_failed() && !live.has_ended());
+    assert_eq!(live.stop(), Vec::<String>::new());
 }
