@@ -8,10 +8,9 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config::load::{Loaded, read};
+use crate::config::load::{Loaded, Rulebook};
 use crate::detect::signature::Signatures;
 use crate::model::defect::Defect;
-use crate::policy::Policy;
 
 /// Exit code of wrong usage or configuration.
 const WRONG: u8 = 2;
@@ -25,6 +24,9 @@ pub struct Args {
     /// Policy file [default: as configured, else policy.toml beside the configuration]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// Lock file of tool definitions [default: as the policy says, else shadowtap.lock beside the policy]
+    #[arg(long, value_name = "FILE")]
+    pub pins: Option<PathBuf>,
     /// Print the effective configuration and policy
     #[arg(long)]
     pub print: bool,
@@ -60,15 +62,14 @@ fn in_force(args: &Args) -> Result<String, Vec<Defect>> {
         .privacy_key()
         .map_err(|defect| defects.push(defect))
         .unwrap_or_default();
-    let policy_file = loaded.policy_file(args.policy.as_deref());
-    let policy = match &policy_file {
-        Some(file) => read(file)
-            .map_err(|defect| vec![defect])
-            .and_then(|text| Policy::parse(file, &text))
-            .map_err(|found| defects.extend(found))
-            .unwrap_or_default(),
-        None => Policy::default(),
-    };
+    let Rulebook {
+        policy,
+        policy_file,
+        pins_file,
+    } = loaded
+        .rulebook(args.policy.as_deref(), args.pins.as_deref(), false)
+        .map_err(|found| defects.extend(found))
+        .unwrap_or_default();
     let dirs = loaded.signature_dirs();
     let signatures = Signatures::load(&dirs).map_err(|found| defects.extend(found)).ok();
     defects.extend(signatures.iter().flat_map(Signatures::check));
@@ -81,9 +82,10 @@ fn in_force(args: &Args) -> Result<String, Vec<Defect>> {
             .map_or_else(|| "none".to_owned(), |file| file.display().to_string())
     };
     let mut out = format!(
-        "# configuration: {}\n# policy: {}\n",
+        "# configuration: {}\n# policy: {}\n# pins: {}\n",
         shown(&loaded.file),
-        shown(&policy_file)
+        shown(&policy_file),
+        shown(&Some(pins_file).filter(|file| file.exists()))
     );
     out.push_str(if key.is_some() {
         "# privacy key: configured\n"
@@ -122,6 +124,7 @@ mod tests {
         let args = Args {
             config: Some(at("c.toml")),
             policy: Some(at("p.toml")),
+            pins: None,
             print,
         };
         let plain = |text: String| text.replace(&format!("{}/", folder.path().display()), "");
@@ -163,7 +166,7 @@ mod tests {
     #[test]
     fn shows_what_is_in_force() {
         let policy = "[home]\nnetworks = ['10.0.0.0/8']\n[[approve]]\nport = 8000\nowner = 'platform team'\n";
-        let short = "# configuration: c.toml\n# policy: p.toml\n# privacy key: random, of each run\n# signatures: ";
+        let short = "# configuration: c.toml\n# policy: p.toml\n# pins: none\n# privacy key: random, of each run\n# signatures: ";
         assert!(check("", policy, false).unwrap().starts_with(short));
         let long = check("[policy]\npath = 'other.toml'", policy, true).unwrap();
         assert!(long.starts_with(short), "{long}");

@@ -108,6 +108,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let mut settings = setup::settings(&loaded);
     (settings.eager, settings.forgets) = (true, true);
+    settings.past = setup::past(setup::store_path(args.store.as_deref(), &loaded).as_deref());
     let keylogs = loaded.keylogs(&args.keylog);
     if !keylogs.is_empty() {
         let secrets = Arc::new(Secrets::new(settings.tls.max_connections, true));

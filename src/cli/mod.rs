@@ -1,8 +1,13 @@
 //! The command line: one file per command of the contract.
 
+pub mod approve;
+mod atomic;
 pub mod check;
+pub mod findings;
 pub mod interfaces;
 pub mod live;
+mod observed;
+pub mod pin;
 pub mod replay;
 pub mod report;
 pub mod setup;
@@ -36,9 +41,12 @@ Exit codes: 0 done; 1 with --fail-on, such a finding was made; 2 wrong usage or 
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Approve(approve::Args),
     Check(check::Args),
+    Findings(findings::Args),
     Interfaces(interfaces::Args),
     Live(live::Args),
+    Pin(pin::Args),
     Replay(replay::Args),
     Report(report::ReportArgs),
 }
@@ -53,9 +61,12 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         }
     };
     let result = match &cli.command {
+        Command::Approve(args) => approve::run(args),
         Command::Check(args) => check::run(args),
+        Command::Findings(args) => findings::run(args),
         Command::Interfaces(args) => interfaces::run(args),
         Command::Live(args) => live::run(args),
+        Command::Pin(args) => pin::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Report(args) => report::run(args).map(ExitCode::from),
     };

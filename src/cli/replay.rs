@@ -116,6 +116,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(setup::WRONG));
     };
     let mut settings = setup::settings(&loaded);
+    let store_path = setup::store_path(args.store.as_deref(), &loaded);
+    settings.past = setup::past(store_path.as_deref());
     settings.secrets = known_secrets(&loaded.keylogs(&args.keylog), &loaded)?;
     let shared = Arc::new(Shared::new(settings, ruleset));
     let input = Input {
@@ -137,7 +139,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(line) = setup::key_material(&view.capture.counters.blind) {
         eprintln!("shadowtap: {line}");
     }
-    let stored = setup::store_path(args.store.as_deref(), &loaded).is_none_or(|path| store(&path, &view, args));
+    let stored = store_path.is_none_or(|path| store(&path, &view, args));
     print(&view, args.format).context("cannot write the report")?;
     Ok(ExitCode::from(exit_code(&view, args.fail_on, stored)))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::config::load::Loaded;
+use crate::config::load::{Loaded, Rulebook};
 use crate::detect::fingerprint::Fingerprints;
 use crate::detect::panel::Ruleset;
 use crate::detect::signature::Signatures;
@@ -14,11 +14,11 @@ use crate::engine::settings::Settings;
 use crate::model::counters::Blind;
 use crate::model::defect::Defect;
 use crate::model::event::Event;
+use crate::model::past::Past;
 use crate::model::server::View;
-use crate::policy::Policy;
 use crate::sink::Sink as _;
-use crate::store::default_path;
-use crate::store::sqlite::Writer;
+use crate::store::sqlite::{Reader, Writer};
+use crate::store::{StoreError, default_path};
 
 /// Exit code of wrong usage or configuration.
 pub const WRONG: u8 = 2;
@@ -35,6 +35,22 @@ pub struct Rules {
     /// Policy file: home networks and approvals [default: as configured, else policy.toml beside the configuration]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// Lock file of tool definitions [default: as the policy says, else shadowtap.lock beside the policy]
+    #[arg(long, value_name = "FILE")]
+    pub pins: Option<PathBuf>,
+    /// The lock file that is named need not be there yet.
+    #[arg(skip)]
+    pub new_pins: bool,
+}
+
+impl Rules {
+    /// Policy and pins as they are given, configured or found.
+    ///
+    /// # Errors
+    /// Every mistake in them.
+    pub fn rulebook(&self, loaded: &Loaded) -> Result<Rulebook, Vec<Defect>> {
+        loaded.rulebook(self.policy.as_deref(), self.pins.as_deref(), self.new_pins)
+    }
 }
 
 /// Loads everything that an operator wrote. Mistakes go to standard error, one a line; then there is nothing to run
@@ -53,13 +69,7 @@ pub fn load(rules: &Rules) -> Option<(Loaded, Ruleset)> {
 
 fn in_force(rules: &Rules) -> Result<(Loaded, Ruleset), Vec<Defect>> {
     let loaded = Loaded::load(rules.config.as_deref()).map_err(|defect| vec![defect])?;
-    let policy = match loaded.policy_file(rules.policy.as_deref()) {
-        Some(file) => {
-            let text = crate::config::load::read(&file).map_err(|defect| vec![defect])?;
-            Policy::parse(&file, &text)?
-        }
-        None => Policy::default(),
-    };
+    let policy = rules.rulebook(&loaded)?.policy;
     let key = loaded.privacy_key().map_err(|defect| vec![defect])?;
     let dirs = loaded.signature_dirs();
     let signatures = if dirs.is_empty() {
@@ -115,6 +125,21 @@ pub fn store_path(given: Option<&Path>, loaded: &Loaded) -> Option<PathBuf> {
         Some(path) if path == Path::new("none") => None,
         Some(path) => Some(path.to_owned()),
         None => Some(loaded.store_file().unwrap_or_else(default_path)),
+    }
+}
+
+/// What earlier runs saw, where there is a store that knows. One that cannot be read tells nothing of the past, and is
+/// told.
+pub fn past(path: Option<&Path>) -> Option<Arc<Past>> {
+    let path = path.filter(|path| path.exists())?;
+    match Reader::open(path).and_then(|reader| reader.past()) {
+        Ok(past) => Some(Arc::new(past)),
+        // A new store, or one that is about to be brought up to date.
+        Err(StoreError::Missing { .. } | StoreError::Failed { .. }) => None,
+        Err(error) => {
+            eprintln!("shadowtap: what earlier runs saw is not known: {error}");
+            None
+        }
     }
 }
 

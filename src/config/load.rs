@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::model::defect::Defect;
 use crate::policy::Policy;
+use crate::policy::pins::Pins;
 
 /// Where the configuration is looked for without `--config`, in this order.
 const DEFAULT_FILES: [&str; 2] = ["shadowtap.toml", "/etc/shadowtap/shadowtap.toml"];
 /// Name of the policy beside the configuration.
 const POLICY_FILE: &str = "policy.toml";
+/// Name of the lock file beside the policy.
+const PINS_FILE: &str = "shadowtap.lock";
 /// Shortest privacy key, in bytes: the output length of SHA-256 (RFC 2104, section 3).
 const KEY_MIN_BYTES: usize = 32;
 
@@ -27,7 +30,61 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
 }
 
+/// Policy and pins, and where they came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rulebook {
+    /// The policy with its pins.
+    pub policy: Policy,
+    /// The policy file; `None` when there is none.
+    pub policy_file: Option<PathBuf>,
+    /// Where the lock file is, or would be.
+    pub pins_file: PathBuf,
+}
+
 impl Loaded {
+    /// Loads policy and pins. `new_pins`: a lock file that is named need not be there yet.
+    ///
+    /// # Errors
+    /// Every mistake in them.
+    pub fn rulebook(
+        &self,
+        policy: Option<&Path>,
+        pins: Option<&Path>,
+        new_pins: bool,
+    ) -> Result<Rulebook, Vec<Defect>> {
+        let policy_file = self.policy_file(policy);
+        let policy = match &policy_file {
+            Some(file) => Policy::parse(file, &read(file).map_err(|defect| vec![defect])?)?,
+            None => Policy::default(),
+        };
+        let beside_policy = |name: &Path| match policy_file.as_ref().and_then(|file| file.parent()) {
+            Some(folder) => folder.join(name),
+            None => self.beside(name),
+        };
+        let named = pins
+            .map(Path::to_owned)
+            .or_else(|| policy.pins_file().map(&beside_policy));
+        let must_be_there = named.is_some() && !new_pins;
+        let pins_file = named.unwrap_or_else(|| beside_policy(Path::new(PINS_FILE)));
+        let pins = if must_be_there || pins_file.exists() {
+            Pins::parse(&pins_file, &read(&pins_file).map_err(|defect| vec![defect])?)?
+        } else {
+            Pins::default()
+        };
+        Ok(Rulebook {
+            policy: policy.with_pins(pins),
+            policy_file,
+            pins_file,
+        })
+    }
+
+    /// The policy file that a command writes to: the given one, the configured one, or `policy.toml` beside the
+    /// configuration, also where it is not there yet. `None` without any of them.
+    pub fn policy_to_write(&self, given: Option<&Path>) -> Option<PathBuf> {
+        let beside = || self.file.as_ref().map(|_| self.beside(Path::new(POLICY_FILE)));
+        self.policy_file(given).or_else(beside)
+    }
+
     /// Loads the given file, else the first default file that is there, else the defaults.
     ///
     /// # Errors

@@ -1,22 +1,31 @@
 //! `tool-drift`: a tool, its description or schema, the server's name or its instructions changed, appeared or
 //! disappeared.
 //!
+//! Held against three things, in this order: what is pinned (`drift/pinned.rs`), what earlier runs saw
+//! (`drift/past.rs`), and what was seen before in this run. What is pinned is held against the pin alone.
+//!
 //! Order and white space are no change (the hashes are canonical). Appearance and disappearance are compared within one
 //! audience. A change is graded by what it brings: suspicious text, a parameter that asks for secrets or for the
 //! conversation, or weaker annotations make it high; a new server version announces it and makes it low.
 
+mod change;
+mod past;
+mod pinned;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
 
-use serde_json::Value;
-
+pub(super) use self::change::Change;
 use crate::detect::panel::Ruleset;
 use crate::detect::suspicion::Suspicion;
-use crate::detect::{Detector, Findings, about};
+use crate::detect::{Detector, Findings, about, equivocation};
 use crate::model::finding::{Finding, Kind, Severity};
-use crate::model::server::{Definition, ListingSeen, Mark, Server, Tool, View};
+use crate::model::server::{Definition, Given, ListingSeen, Mark, Server, Tool, View};
 use crate::model::stamp::{Span, Stamp};
+use crate::policy::Policy;
 
 /// Most findings about one server, the worst first: a server that changes with every answer is told often enough.
 const MAX_FINDINGS: usize = 1024;
@@ -24,40 +33,13 @@ const MAX_FINDINGS: usize = 1024;
 const QUIET_CHANGES_MAX: usize = 8;
 /// Listings before one that are looked through for what the same client got.
 const LOOK_BACK_LISTINGS: usize = 32;
-
-/// Words in a parameter's name that ask for what a tool has no business with.
-const SENSITIVE_WORDS: [&str; 9] = [
-    "apikey",
-    "conversation",
-    "cookie",
-    "cookies",
-    "credential",
-    "credentials",
-    "passwd",
-    "password",
-    "sidenote",
-];
-
-/// The same, as two words that follow each other.
-const SENSITIVE_PAIRS: [(&str, &str); 13] = [
-    ("access", "token"),
-    ("api", "key"),
-    ("api", "token"),
-    ("auth", "token"),
-    ("bearer", "token"),
-    ("chat", "history"),
-    ("client", "secret"),
-    ("private", "key"),
-    ("refresh", "token"),
-    ("secret", "key"),
-    ("session", "token"),
-    ("ssh", "key"),
-    ("system", "prompt"),
-];
+/// Clients that a finding names.
+const DETAIL_MAX_CLIENTS: usize = 8;
 
 /// See the module.
 pub struct Drift {
     suspicion: Suspicion,
+    policy: Arc<Policy>,
 }
 
 impl Drift {
@@ -65,45 +47,56 @@ impl Drift {
     pub fn build(rules: &Ruleset) -> Box<dyn Detector> {
         Box::new(Self {
             suspicion: Suspicion::new(&rules.signatures),
+            policy: Arc::clone(&rules.policy),
         })
     }
 }
 
 impl Detector for Drift {
-    fn review(&self, server: &Server, _all: &View, out: &mut Findings) {
-        let mut all = Findings::default();
+    fn review(&self, server: &Server, all: &View, out: &mut Findings) {
+        let mut told = Findings::default();
+        let pinned = self.policy.pins().of(server);
+        let past = all.past.as_ref().and_then(|past| past.servers.get(&server.id));
         for tool in &server.tools {
-            self.definitions(server, tool, &mut all);
-        }
-        identity(server, &mut all);
-        instructions(server, &mut all);
-        for audience in server.listings.chunk_by(|a, b| a.audience == b.audience) {
-            for (at, after) in audience.iter().enumerate() {
-                let earlier = audience.get(..at).unwrap_or_default();
-                if let Some(before) = predecessor(earlier, after)
-                    && all.findings.len() < MAX_FINDINGS
-                {
-                    listings(server, before, after, &mut all);
+            match pinned.and_then(|pinned| pinned.tool(&tool.name)) {
+                Some(pin) => self.against_pin(server, tool, pin, &mut told),
+                None => {
+                    let before = past.and_then(|past| self.against_past(server, tool, past, &mut told));
+                    self.definitions(server, tool, before, &mut told);
                 }
             }
         }
-        all.findings
+        match pinned {
+            Some(pinned) => pinned::server(server, pinned, &mut told),
+            None => {
+                if let Some(past) = past {
+                    past::server(server, past, &mut told);
+                }
+                identity(server, &mut told);
+                instructions(server, &mut told);
+                all_listings(server, &mut told);
+            }
+        }
+        told.findings
             .sort_by_key(|finding| (Reverse(finding.severity), finding.seen.first));
-        all.findings.truncate(MAX_FINDINGS);
-        out.findings.append(&mut all.findings);
+        told.findings.truncate(MAX_FINDINGS);
+        out.findings.append(&mut told.findings);
     }
 }
 
 impl Drift {
-    /// Each definition of a tool against the one before it.
-    fn definitions(&self, server: &Server, tool: &Tool, out: &mut Findings) {
-        let current = tool.present();
-        let mut history: Vec<&Definition> = tool.earlier.iter().chain([&current]).collect();
-        history.sort_by_key(|definition| (definition.seen.first, definition.seen.last, definition.sha256));
+    /// Each definition of a tool against the one before it. Changes that earlier runs tell of (so many) count to the
+    /// quiet ones.
+    fn definitions(&self, server: &Server, tool: &Tool, earlier_changes: Option<usize>, out: &mut Findings) {
+        let history = history(tool);
         let start = out.findings.len();
-        let mut quiet = 0;
+        let mut quiet = earlier_changes.unwrap_or(0);
         for pair in history.windows(2) {
             let [before, after] = pair else { continue };
+            // Told as what it is.
+            if equivocation::interleaved(server, before, after).is_some() {
+                continue;
+            }
             let change = Change::between(&before.definition, &after.definition, &self.suspicion);
             quiet += usize::from(change.alarming.is_empty());
             if change.alarming.is_empty() && quiet > QUIET_CHANGES_MAX {
@@ -114,37 +107,114 @@ impl Drift {
                 continue;
             }
             let announced = new_version(server, before.seen.first, after.seen.first);
-            let severity = match (change.alarming.is_empty(), &announced) {
-                (false, _) => Severity::High,
-                (true, Some(_)) => Severity::Low,
-                (true, None) => Severity::Medium,
-            };
-            let what = change.parts.iter().copied().collect::<Vec<_>>().join(", ");
-            let alarming = change.alarming.into_iter().collect::<Vec<_>>().join("; ");
-            let why = if alarming.is_empty() {
-                String::new()
-            } else {
-                format!(" ({alarming})")
-            };
-            let title = format!(
-                "Tool {} of {} changed: {what}{why}",
-                tool.name,
-                about::server_name(server)
-            );
-            let mut finding = drift(server, severity, title, after.mark, after.seen);
-            finding.key.tool = Some(tool.name.clone());
+            let mut finding = changed(server, tool, &change, after, announced);
             finding.key.subject = Some(format!("{} to {}", hex(&before.sha256), hex(&after.sha256)));
-            finding.key.place = Some("result.tools".to_owned());
-            finding.detail.insert("from".to_owned(), hex(&before.sha256));
-            finding.detail.insert("to".to_owned(), hex(&after.sha256));
-            finding.detail.insert("changed".to_owned(), what);
-            if !alarming.is_empty() {
-                finding.detail.insert("alarming".to_owned(), alarming);
-            }
+            tell_change(&mut finding, &change, (&before.sha256, &after.sha256));
+            tell_clients(&mut finding, server, &tool.name, (&before.given, &after.given));
             finding
                 .detail
-                .extend(announced.map(|version| ("announced".to_owned(), version)));
+                .insert("before_last_seen".to_owned(), before.seen.last.time.to_string());
             out.findings.push(finding);
+        }
+    }
+}
+
+/// Every definition that a tool had in this run, oldest first.
+fn history(tool: &Tool) -> Vec<Definition> {
+    let mut history: Vec<Definition> = tool.earlier.iter().cloned().chain([tool.present()]).collect();
+    history.sort_by_key(|definition| (definition.seen.first, definition.seen.last, definition.sha256));
+    history
+}
+
+/// A tool whose definition is another than before.
+fn changed(server: &Server, tool: &Tool, change: &Change, after: &Definition, announced: Option<String>) -> Finding {
+    let severity = match (change.alarming.is_empty(), &announced) {
+        (false, _) => Severity::High,
+        (true, Some(_)) => Severity::Low,
+        (true, None) => Severity::Medium,
+    };
+    let why = match change.why() {
+        why if why.is_empty() => why,
+        why => format!(" ({why})"),
+    };
+    let title = format!(
+        "Tool {} of {} changed: {}{why}",
+        tool.name,
+        about::server_name(server),
+        change.what()
+    );
+    let mut finding = drift(server, severity, title, after.mark, after.seen);
+    finding.key.tool = Some(tool.name.clone());
+    finding.key.place = Some("result.tools".to_owned());
+    finding
+        .detail
+        .extend(announced.map(|version| ("announced".to_owned(), version)));
+    finding
+}
+
+/// What changed, between which definitions, and as text.
+pub(super) fn tell_change(finding: &mut Finding, change: &Change, (before, after): (&[u8; 32], &[u8; 32])) {
+    let detail = &mut finding.detail;
+    detail.insert("from".to_owned(), hex(before));
+    detail.insert("to".to_owned(), hex(after));
+    detail.insert("changed".to_owned(), change.what());
+    if !change.alarming.is_empty() {
+        detail.insert("alarming".to_owned(), change.why());
+    }
+    if !change.difference.is_empty() {
+        detail.insert("difference".to_owned(), change.difference.clone());
+    }
+}
+
+/// Which clients got which definition, and who of those that got the second called the tool afterwards.
+pub(super) fn tell_clients(finding: &mut Finding, server: &Server, tool: &str, (before, after): (&Given, &Given)) {
+    let clients = |given: &Given| given.keys().map(|(_, client)| *client).collect::<BTreeSet<IpAddr>>();
+    let called = |client: &IpAddr| {
+        let got = after
+            .iter()
+            .filter(|((_, addr), _)| addr == client)
+            .map(|(_, span)| span.first)
+            .min();
+        let calls = server.calls.get(&(*client, tool.to_owned()));
+        got.zip(calls).is_some_and(|(got, calls)| calls.seen.last > got)
+    };
+    let (old, new) = (clients(before), clients(after));
+    let callers: BTreeSet<IpAddr> = new.iter().copied().filter(called).collect();
+    for (name, clients) in [
+        ("clients_before", old),
+        ("clients_after", new),
+        ("called_after", callers),
+    ] {
+        if !clients.is_empty() {
+            finding.detail.insert(name.to_owned(), named(&clients));
+        }
+    }
+}
+
+fn named(clients: &BTreeSet<IpAddr>) -> String {
+    let mut text = clients
+        .iter()
+        .take(DETAIL_MAX_CLIENTS)
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if let Some(more) = clients.len().checked_sub(DETAIL_MAX_CLIENTS).filter(|more| *more > 0) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, " and {more} more");
+    }
+    text
+}
+
+/// Listings of each audience against those before them.
+fn all_listings(server: &Server, out: &mut Findings) {
+    for audience in server.listings.chunk_by(|a, b| a.audience == b.audience) {
+        for (at, after) in audience.iter().enumerate() {
+            let earlier = audience.get(..at).unwrap_or_default();
+            if let Some(before) = predecessor(earlier, after)
+                && out.findings.len() < MAX_FINDINGS
+            {
+                listings(server, before, after, out);
+            }
         }
     }
 }
@@ -261,110 +331,8 @@ fn new_version(server: &Server, before: Stamp, after: Stamp) -> Option<String> {
     (old.name == new.name && old.version != new.version).then(|| format!("{} to {}", old.version, new.version))
 }
 
-/// What differs between two definitions.
-#[derive(Debug, Default)]
-struct Change {
-    /// Members that differ.
-    parts: BTreeSet<&'static str>,
-    /// Why it is more than a change.
-    alarming: BTreeSet<String>,
-}
-
-impl Change {
-    fn between(before: &str, after: &str, suspicion: &Suspicion) -> Self {
-        let mut change = Self::default();
-        let (Ok(old), Ok(new)) = (
-            serde_json::from_str::<Value>(before),
-            serde_json::from_str::<Value>(after),
-        ) else {
-            // The text of one was over a bound: the hashes alone say that something changed.
-            change.parts.insert("definition");
-            return change;
-        };
-        for part in [
-            "title",
-            "description",
-            "inputSchema",
-            "outputSchema",
-            "annotations",
-            "icons",
-            "execution",
-        ] {
-            if old.get(part) != new.get(part) {
-                change.parts.insert(part);
-            }
-        }
-        if change.parts.is_empty() {
-            change.parts.insert("definition");
-        }
-        let known = suspicion.of_definition(&old);
-        let fresh = suspicion.of_definition(&new);
-        if fresh.is_recorded() && fresh.score > known.score {
-            change
-                .alarming
-                .insert(format!("suspicious text ({})", fresh.groups.join(", ")));
-        }
-        let old_parameters = parameters(&old);
-        for name in parameters(&new).difference(&old_parameters) {
-            if is_sensitive(name) {
-                change.alarming.insert(format!("new parameter {name}"));
-            }
-        }
-        for (hint, weaker) in [
-            ("readOnlyHint", false),
-            ("destructiveHint", true),
-            ("openWorldHint", true),
-        ] {
-            let value = |tool: &Value| {
-                tool.pointer("/annotations")
-                    .and_then(|hints| hints.get(hint))
-                    .and_then(Value::as_bool)
-            };
-            if value(&old) == Some(!weaker) && value(&new) != Some(!weaker) {
-                change.alarming.insert(format!("weaker {hint}"));
-            }
-        }
-        change
-    }
-}
-
-fn parameters(tool: &Value) -> BTreeSet<String> {
-    let properties = tool.pointer("/inputSchema/properties").and_then(Value::as_object);
-    properties.map(|map| map.keys().cloned().collect()).unwrap_or_default()
-}
-
-/// Whether a parameter's name asks for secrets or for the conversation.
-fn is_sensitive(name: &str) -> bool {
-    let words = words(name);
-    let pairs = words.iter().zip(words.iter().skip(1));
-    words.iter().any(|word| SENSITIVE_WORDS.contains(&word.as_str()))
-        || pairs
-            .into_iter()
-            .any(|(one, two)| SENSITIVE_PAIRS.contains(&(one, two)))
-}
-
-/// Words of `snake_case`, `kebab-case` and `camelCase`, in lower case.
-fn words(name: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut lower = false;
-    for c in name.chars() {
-        let next = !c.is_alphanumeric() || (lower && c.is_uppercase());
-        lower = c.is_lowercase() || c.is_numeric();
-        match words.last_mut() {
-            Some(word) if !next => word.extend(c.to_lowercase()),
-            _ => words.push(if c.is_alphanumeric() {
-                c.to_lowercase().collect()
-            } else {
-                String::new()
-            }),
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
-}
-
 /// First 16 digits: enough to tell definitions apart and to find them in the record of the tool.
-fn hex(hash: &[u8; 32]) -> String {
+pub(super) fn hex(hash: &[u8; 32]) -> String {
     hash.iter().take(8).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -412,34 +380,5 @@ mod tests {
         assert_eq!(predecessor(&earlier, &listing(1, 5)), earlier.get(2));
         assert_eq!(predecessor(&earlier, &listing(3, 5)), earlier.last());
         assert_eq!(predecessor(&[], &listing(3, 5)), None);
-    }
-
-    #[test]
-    fn sensitive_parameters() {
-        for name in [
-            "api_key",
-            "apiKey",
-            "conversationHistory",
-            "system-prompt",
-            "sidenote",
-            "authToken",
-        ] {
-            assert!(is_sensitive(name), "{name}");
-        }
-        for name in [
-            "environment",
-            "inventory",
-            "keyboard",
-            "contextual",
-            "city",
-            "primary_key",
-            "page_token",
-            "maxTokens",
-            "context",
-            "nextPageToken",
-            "history",
-        ] {
-            assert!(!is_sensitive(name), "{name}");
-        }
     }
 }

@@ -1,7 +1,10 @@
 //! Observations and records → findings.
 
 mod about;
+pub mod behaviour;
+mod difference;
 pub mod drift;
+pub mod equivocation;
 pub mod exposure;
 pub mod fingerprint;
 pub mod lookups;
@@ -119,5 +122,13 @@ pub const DETECTORS: &[panel::Row] = &[
     panel::Row {
         name: "drift",
         build: drift::Drift::build,
+    },
+    panel::Row {
+        name: "equivocation",
+        build: equivocation::Equivocation::build,
+    },
+    panel::Row {
+        name: "behaviour",
+        build: behaviour::Behaviour::build,
     },
 ];

@@ -16,6 +16,7 @@ pub fn review(shared: &Shared, capture: Capture) -> View {
     let now = view.now();
     let policy = &shared.rules.policy;
     policy.ignore(&mut view);
+    view.past.clone_from(&shared.settings.past);
     for server in &mut view.servers {
         if let Verdict::Approved { rule, .. } = policy.judge(server, now) {
             server.approval = Some(rule.to_string());

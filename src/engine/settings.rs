@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::flow;
 use crate::inventory::admission::InventoryConfig;
+use crate::model::past::Past;
 use crate::packet::steer::Steering;
 use crate::packet::{self, Checksums};
 use crate::stream::layer::Env;
@@ -67,6 +68,8 @@ pub struct Settings {
     /// Whether what was not seen for `inventory.keep_hours` makes room. Never in a replay: it would make the report
     /// depend on when it was asked for.
     pub forgets: bool,
+    /// What earlier runs saw.
+    pub past: Option<Arc<Past>>,
 }
 
 impl Settings {
@@ -97,6 +100,7 @@ impl Settings {
             fence: true,
             eager: false,
             forgets: false,
+            past: None,
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct InventoryConfig {
     pub max_suspects: usize,
     /// Clients per server, sessions, tools called per session, listings, names: each.
     pub max_details: usize,
-    /// Tool definitions.
+    /// Tool definitions, and clients that were given one: each.
     pub max_tools: usize,
     /// Text of tool definitions and of listings, in bytes.
     pub tool_text_max_bytes: usize,
@@ -73,6 +73,7 @@ pub enum Class {
     Method,
     Offer,
     Peer,
+    Receiver,
     Server,
     Session,
     Suspect,
@@ -109,6 +110,7 @@ impl Admission {
             (Class::Suspect, config.max_suspects),
             (Class::Text, config.max_tools.saturating_add(config.max_details)),
             (Class::Tool, config.max_tools),
+            (Class::Receiver, config.max_tools),
             (Class::Finding, config.max_findings),
             (Class::Lookup, config.max_findings),
             (Class::Trace, config.max_findings),

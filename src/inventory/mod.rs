@@ -5,6 +5,7 @@
 
 mod account;
 pub mod admission;
+mod attempts;
 mod grouping;
 mod kept;
 mod merge;
@@ -200,7 +201,7 @@ impl Inventory {
                 return false;
             }
             tool.given
-                .retain(|receiver, _| admission.admit(Class::Audience, &(key, name, sha256, receiver)));
+                .retain(|receiver, _| admission.admit(Class::Receiver, &(key, name, sha256, receiver)));
             if !admission.admit_text(&(key, name, sha256), tool.definition.len()) {
                 tool.definition = Arc::from("");
                 return true;

@@ -1,16 +1,19 @@
 //! Builds the sorted [`View`]: the one place where records get their final shape and order.
 
+mod clients;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
-use crate::inventory::Inventory;
+use self::clients::{named_clients, note_clients};
 use crate::inventory::account::{Account, PageKey, PageSeen, ToolSeen};
 use crate::inventory::grouping::{Group, group};
 use crate::inventory::merge::join_finding;
 use crate::inventory::names::{Join, Wanted};
+use crate::inventory::{Inventory, attempts};
 use crate::model::finding::{Finding, FindingKey, Kind, SiteKey};
 use crate::model::mcp::{McpTransport, Revision};
 use crate::model::net::{Endpoint, Scope};
@@ -38,6 +41,7 @@ impl Inventory {
         }
         let mut view = View {
             capture,
+            attempts: attempts::of(sites.values()),
             ..View::default()
         };
         let mut clients: BTreeMap<(IpAddr, Option<String>, Option<String>), Client> = BTreeMap::new();
@@ -442,58 +446,4 @@ fn sessions(group: &Group, server_id: &str) -> Vec<Session> {
             calls: session.calls.clone(),
         })
         .collect()
-}
-
-fn note_clients(group: &Group, clients: &mut BTreeMap<(IpAddr, Option<String>, Option<String>), Client>) {
-    for ((addr, name, version), seen) in &group.account.clients {
-        let client = clients
-            .entry((*addr, name.clone(), version.clone()))
-            .or_insert_with(|| Client {
-                addr: *addr,
-                name: name.clone(),
-                version: version.clone(),
-                user_agent: None,
-                ja4: None,
-                servers: Vec::new(),
-                seen: seen.seen,
-            });
-        let earlier = seen.seen.first <= client.seen.first;
-        let known = client.user_agent.is_some() || client.ja4.is_some();
-        if let Some((_, agent)) = seen.agent.as_ref().filter(|_| earlier || !known) {
-            client.user_agent.clone_from(&agent.user_agent);
-            client.ja4 = agent.ja4;
-        }
-        client.seen.join(seen.seen);
-        client.servers.push(group.key.endpoint);
-        client.servers.sort_unstable();
-        client.servers.dedup();
-    }
-}
-
-/// Most messages do not name their client: what an address sent without a name belongs to the names it gave, where it
-/// used the same servers.
-fn named_clients(clients: BTreeMap<(IpAddr, Option<String>, Option<String>), Client>) -> Vec<Client> {
-    let (mut named, nameless): (Vec<Client>, Vec<Client>) =
-        clients.into_values().partition(|client| client.name.is_some());
-    for client in nameless {
-        let mut unclaimed = client.servers.clone();
-        for owner in named.iter_mut().filter(|owner| owner.addr == client.addr) {
-            unclaimed.retain(|server| !owner.servers.contains(server));
-        }
-        let owners: Vec<&mut Client> = named
-            .iter_mut()
-            .filter(|owner| owner.addr == client.addr && owner.servers.iter().any(|s| client.servers.contains(s)))
-            .collect();
-        if let [owner] = owners.into_iter().collect::<Vec<_>>().as_mut_slice() {
-            owner.seen.join(client.seen);
-        }
-        if !unclaimed.is_empty() {
-            named.push(Client {
-                servers: unclaimed,
-                ..client
-            });
-        }
-    }
-    named.sort_by(|a, b| (a.addr, &a.name, &a.version).cmp(&(b.addr, &b.name, &b.version)));
-    named
 }

@@ -16,6 +16,7 @@ pub mod message;
 pub mod net;
 pub mod observation;
 pub mod packet;
+pub mod past;
 pub mod server;
 pub mod stamp;
 pub mod suspect;

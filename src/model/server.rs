@@ -11,6 +11,7 @@ use crate::model::finding::Finding;
 use crate::model::mcp::{Auth, McpTransport, Revision};
 use crate::model::net::{Endpoint, FiveTuple, Scope};
 use crate::model::packet::Outer;
+use crate::model::past::Past;
 use crate::model::stamp::{Span, Stamp, Timestamp};
 use crate::model::suspect::{Inferred, Suspect};
 use crate::model::tls::Ja4;
@@ -39,8 +40,27 @@ pub struct View {
     pub traces: Vec<Trace>,
     /// By severity (worst first), first seen, id.
     pub findings: Vec<Reported>,
+    /// Who tried MCP where, by client and first message.
+    pub attempts: Vec<Attempt>,
     /// What the policy held back.
     pub withheld: Withheld,
+    /// What earlier runs saw, where there is a store that knows.
+    pub past: Option<Arc<Past>>,
+}
+
+/// A client that tried MCP at one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Who.
+    pub client: IpAddr,
+    /// Where.
+    pub endpoint: Endpoint,
+    /// At which path.
+    pub path: Option<Arc<str>>,
+    /// It got an MCP answer, or goes on as only an answer explains.
+    pub answered: bool,
+    /// First and last message.
+    pub seen: Span,
 }
 
 /// What the policy holds back of a report, counted.

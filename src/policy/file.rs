@@ -25,6 +25,7 @@ type Text = Option<Spanned<String>>;
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Written {
+    pins: Text,
     home: Home,
     alerts: Alerts,
     group: Vec<Spanned<WrittenGroup>>,

@@ -10,12 +10,13 @@ mod criteria;
 mod file;
 mod gateway;
 mod network;
+pub mod pins;
 mod quiet;
 mod usage;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -30,6 +31,7 @@ use crate::policy::approval::Approval;
 use crate::policy::criteria::list;
 use crate::policy::gateway::{Backend, Gateway};
 use crate::policy::network::contains;
+use crate::policy::pins::Pins;
 use crate::policy::quiet::Quiet;
 use crate::policy::usage::Allow;
 
@@ -51,6 +53,9 @@ pub struct Policy {
     gateways: Vec<Gateway>,
     backends: Vec<Backend>,
     quiet: Quiet,
+    /// As written: relative to the folder of the policy file.
+    pins_file: Option<PathBuf>,
+    pins: Pins,
 }
 
 /// One `[[group]]`: clients by a name.
@@ -71,6 +76,8 @@ impl Default for Policy {
             gateways: Vec::new(),
             backends: Vec::new(),
             quiet: Quiet::default(),
+            pins_file: None,
+            pins: Pins::default(),
         }
     }
 }
@@ -132,6 +139,22 @@ impl Policy {
         self.backends.iter().any(|backend| backend.holds(server, host))
     }
 
+    /// The lock file that the policy names, as written.
+    pub fn pins_file(&self) -> Option<&Path> {
+        self.pins_file.as_deref()
+    }
+
+    /// What is pinned.
+    pub const fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
+    /// The same policy with these pins.
+    #[must_use]
+    pub fn with_pins(self, pins: Pins) -> Self {
+        Self { pins, ..self }
+    }
+
     /// Takes out of a view what is only about ignored clients. Before detectors review it.
     pub fn ignore(&self, view: &mut View) {
         self.quiet.ignore(view);
@@ -165,7 +188,11 @@ impl fmt::Display for Policy {
         self.allows.iter().try_for_each(|allow| write!(f, "\n{allow}"))?;
         self.gateways.iter().try_for_each(|gateway| write!(f, "\n{gateway}"))?;
         self.backends.iter().try_for_each(|backend| write!(f, "\n{backend}"))?;
-        write!(f, "{}", self.quiet)
+        write!(f, "{}", self.quiet)?;
+        match self.pins.count() {
+            (0, _) => Ok(()),
+            (servers, tools) => write!(f, "\npinned: {servers} servers, {tools} tools"),
+        }
     }
 }
 

@@ -308,7 +308,7 @@ fn every_mistake_has_line_and_cure() {
         ),
         (
             "[nonsense]",
-            "1: unknown key `nonsense`; known here: home, alerts, group, approve, allow, gateway, backend, ignore, suppress, severity",
+            "1: unknown key `nonsense`; known here: pins, home, alerts, group, approve, allow, gateway, backend, ignore, suppress, severity",
         ),
         (
             "[[approve]]\naddress = 'mcp.example.test'",

@@ -162,6 +162,10 @@ fn finding(view: &View, reported: &Reported) -> Row {
         Value::List(finding.references.clone()),
         Value::Map(detail.collect()),
         text(&reported.id),
+        // Decisions are kept in a store alone.
+        text("open"),
+        Value::Null,
+        Value::Null,
         Value::Int(rank(finding.severity)),
     ];
     row.extend(server_keys(server_of(view, reported.server_id.as_deref())));

@@ -3,8 +3,11 @@
 //! [`Reader`] answers questions by one SELECT on the view of the same name (`sqlite.sql`); [`Writer`] is a sink that
 //! upserts records. WAL with `synchronous=NORMAL` survives a killed process whole and a power cut up to the last
 //! transactions, never with a damaged file. This file opens, migrates and reads; `sqlite/write.rs` writes,
-//! `sqlite/prune.rs` forgets, `sqlite/withdraw.rs` takes back.
+//! `sqlite/prune.rs` forgets, `sqlite/withdraw.rs` takes back, `sqlite/past.rs` reads what earlier runs saw, and
+//! `sqlite/decide.rs` keeps what people decide.
 
+mod decide;
+mod past;
 mod prune;
 mod withdraw;
 mod write;
@@ -15,6 +18,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
 
+pub use decide::{Decision, State};
 pub use prune::{Pruned, Retention};
 pub use withdraw::Record;
 pub use write::Writer;
@@ -25,7 +29,7 @@ use crate::store::schema::{Column, Type};
 use crate::store::{Question, Rows, Store, StoreError, Value};
 
 /// Statements that lead from schema n to schema n + 1. Only ever appended to.
-const MIGRATIONS: [&str; 1] = [include_str!("sqlite.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("sqlite.sql"), include_str!("sqlite/decisions.sql")];
 
 /// The schema that this program reads and writes.
 const SCHEMA: i64 = MIGRATIONS.len() as i64;

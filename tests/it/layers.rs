@@ -115,7 +115,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "stream",
         ],
     ),
-    ("serde_json", &["detect", "mcp", "report", "store"]),
+    ("serde_json", &["detect", "mcp", "policy", "report", "store"]),
     ("sha1", &["model"]),
     ("sha2", &["cli", "inventory", "mcp", "policy", "proto"]),
     ("strsim", &["model"]),
@@ -126,6 +126,7 @@ const CRATES: &[(&str, &[&str])] = &[
     // The command `live` waits for signals.
     ("tokio", &["cli", "engine", "sink"]),
     ("toml", &["config", "detect", "model", "policy"]),
+    ("toml_edit", &["cli"]),
     ("unicode_width", &["report"]),
     ("x509_parser", &["proto"]),
     // Secrets are wiped where they were.

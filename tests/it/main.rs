@@ -3,6 +3,7 @@
 //! Unit tests live beside the code. Here stands what holds of the whole: reports, truth, workers, splits, layers, the
 //! command line.
 
+mod behaviour;
 mod cli;
 mod conversations;
 mod dns;
@@ -10,8 +11,10 @@ mod gaps;
 mod golden;
 mod h2;
 mod h3;
+mod history;
 mod http;
 mod joins;
+mod kinds;
 mod layers;
 mod lookalikes;
 mod packed;

@@ -60,6 +60,7 @@ impl Defects<'_> {
             let group = self.group(group, number);
             self.groups.extend(group);
         }
+        let pins_file = self.check(written.pins.as_ref(), |text| values::name(text));
         let same_max = self.check(written.alerts.max_same.as_ref(), |bound| values::bound(*bound));
         let approvals = numbered(&written.approve)
             .map(|(one, number)| self.approval(one, number))
@@ -95,6 +96,8 @@ impl Defects<'_> {
                 severities,
                 same_max: same_max.unwrap_or(SAME_MAX),
             },
+            pins_file: pins_file.map(Into::into),
+            pins: Default::default(),
         }
     }
 
