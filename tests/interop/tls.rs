@@ -55,7 +55,7 @@ impl Place {
             .arg(port.to_string())
             .args([&cert, &key])
             .args(options);
-        let server = Running::start(&mut command, &folder.path().join("server.log"))?;
+        let server = Running::start(&command, &folder.path().join("server.log"))?;
         listens(port);
         Ok(Self {
             folder,
@@ -265,36 +265,31 @@ fn node_with_its_key_log() {
 fn a_key_log_is_followed_live() {
     attempt(|| {
         let place = Place::new(&[])?;
-        let (mut client, mut kill) = (Command::new(program("python3")?), Command::new(program("kill")?));
         let mut command = sensor();
         command.args(["live", "-i", "lo", "--store", "none", "--format", "json", "--bpf"]);
         command
             .arg(format!("tcp port {}", place.port))
             .arg("--keylog")
             .arg(place.keylog());
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let said = place.folder.path().join("sensor.log");
-        let mut child = command.stderr(File::create(&said).unwrap()).spawn().unwrap();
+        let [said, report] = ["sensor.log", "report.json"].map(|name| place.folder.path().join(name));
+        let live = Running::with(&command, File::create(&report).unwrap(), File::create(&said).unwrap())?;
         let text = || std::fs::read_to_string(&said).unwrap();
         wait("the sensor", || {
             text().contains("listening on") || text().contains("permission") || text().contains("no interface")
         });
         if !text().contains("listening on") {
-            child.kill().unwrap();
-            child.wait().unwrap();
             return Err(text());
         }
-        run(client
+        run(Command::new(program("python3")?)
             .arg(beside("tls_client.py"))
             .arg(place.port.to_string())
             .arg(place.keylog())
             .arg("1.3"));
         wait("the server", || text().contains("MCP server seen"));
         std::thread::sleep(std::time::Duration::from_millis(500));
-        run(kill.args(["-INT", &child.id().to_string()]));
-        let output = child.wait_with_output().unwrap();
-        let report: Value =
-            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text()));
+        live.interrupt();
+        let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap())
+            .unwrap_or_else(|error| panic!("{error}: {}", text()));
         check(&report, place.port, CALLS, "live");
         Ok(())
     });

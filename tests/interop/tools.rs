@@ -1,7 +1,9 @@
 //! What the tests share: servers and clients that go when the test does, a capture, and the report of it.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -36,6 +38,15 @@ pub(crate) fn python(name: &str) -> Result<PathBuf, String> {
         .ok_or_else(|| format!("no {name} in target/venv: run .ci/venv"))
 }
 
+/// Where `.ci/npm` installs the Node packages.
+pub(crate) fn packages() -> Result<PathBuf, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/npm");
+    let there = folder.join("installed.json").exists();
+    there
+        .then_some(folder)
+        .ok_or_else(|| "no packages in target/npm: run .ci/npm".to_owned())
+}
+
 /// A program of the system.
 pub(crate) fn program(name: &str) -> Result<PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -50,24 +61,44 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// A program that is ended with its owner.
+/// Starts a program, interrupts it at a word, and ends its whole process group when nobody holds the other end of standard
+/// input any more: neither a failed test nor a killed one leaves the workers of a server behind.
+const LEASH: &str = r#""$@" </dev/null & read -r word && kill -INT $! && wait $!; kill -KILL 0"#;
+
+/// A program that is ended with its owner, with all that it started.
 pub(crate) struct Running(Child);
 
 impl Running {
-    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self, String> {
+    pub(crate) fn start(command: &Command, log: &Path) -> Result<Self, String> {
         let log = File::create(log).unwrap();
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log);
-        let child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+        Self::with(command, log.try_clone().unwrap(), log)
+    }
+
+    /// Output and errors of the program go to these files.
+    pub(crate) fn with(command: &Command, output: File, errors: File) -> Result<Self, String> {
+        let mut leash = Command::new("sh");
+        leash.args(["-c", LEASH, "sh"]).arg(command.get_program());
+        leash.args(command.get_args()).process_group(0);
+        leash.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(folder) = command.get_current_dir() {
+            leash.current_dir(folder);
+        }
+        leash.stdin(Stdio::piped()).stdout(output).stderr(errors);
+        let child = leash.spawn().map_err(|error| format!("{command:?}: {error}"))?;
         Ok(Self(child))
+    }
+
+    /// Interrupts the program, and waits for its end.
+    pub(crate) fn interrupt(mut self) {
+        let mut leash = self.0.stdin.take().unwrap();
+        leash.write_all(b"stop\n").unwrap();
+        self.0.wait().unwrap();
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        drop(self.0.stdin.take());
         let _ = self.0.wait();
     }
 }
@@ -83,7 +114,12 @@ pub(crate) fn wait(what: &str, mut ready: impl FnMut() -> bool) {
 
 /// Waits until somebody listens on a port.
 pub(crate) fn listens(port: u16) {
-    wait("a server", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
+    listens_at(Ipv4Addr::LOCALHOST, port);
+}
+
+/// As [`listens`], at another address.
+pub(crate) fn listens_at(addr: Ipv4Addr, port: u16) {
+    wait("a server", || TcpStream::connect((addr, port)).is_ok());
 }
 
 /// The sensor under test.
@@ -98,7 +134,7 @@ pub(crate) fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {said}");
 }
 
-/// A capture of one port of the loopback interface.
+/// A capture of the loopback interface.
 pub(crate) struct Capture {
     running: Running,
     file: PathBuf,
@@ -106,17 +142,22 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// Starts it, and waits until it sees packets.
+    /// Of one port.
     pub(crate) fn start(folder: &TempDir, port: u16) -> Result<Self, String> {
+        Self::of(folder, &format!("port {port}"))
+    }
+
+    /// Starts one of what a filter lets through, and waits until it sees packets.
+    pub(crate) fn of(folder: &TempDir, filter: &str) -> Result<Self, String> {
         let (file, log) = (folder.path().join("capture.pcap"), folder.path().join("tcpdump.log"));
         let marker = free_port();
         let mut command = Command::new(program("tcpdump")?);
         command
             .args(["-i", "lo", "-U", "--immediate-mode", "-s", "0", "-B", "16384", "-w"])
             .arg(&file);
-        command.arg(format!("port {port} or udp port {marker}"));
+        command.arg(format!("{filter} or udp port {marker}"));
         let capture = Self {
-            running: Running::start(&mut command, &log)?,
+            running: Running::start(&command, &log)?,
             file,
             marker,
         };
