@@ -9,12 +9,14 @@
 
 mod join;
 mod shelf;
+mod timeline;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::inventory::admission::SLICES;
 use crate::inventory::names::shelf::Shelf;
+use crate::inventory::names::timeline::Stretch;
 use crate::inventory::tally::{Redact, Tally};
 use crate::mcp::site::without_secrets;
 use crate::model::dns::{Announced, Resolved};
@@ -316,14 +318,20 @@ impl Answer {
         self.windows.drain(..surplus);
     }
 
-    /// When the lead was given last before a moment at which it still counts.
-    fn given(&self, at: Timestamp) -> Option<Timestamp> {
-        let counts = |window: &&Window| window.first <= at && at <= window.until.plus_nanos(GRACE_NANOS);
-        self.windows
-            .iter()
-            .filter(counts)
-            .map(|window| if window.last <= at { window.last } else { window.first })
-            .max()
+    /// For how long it counts: until it is given again as of its first moment, then as of its last.
+    fn stretches(&self, number: usize) -> impl Iterator<Item = Stretch> {
+        self.windows.iter().flat_map(move |window| {
+            let until = window.until.plus_nanos(GRACE_NANOS);
+            let stretch = |from, to, given| Stretch {
+                from,
+                to,
+                given,
+                number,
+            };
+            let before = stretch(window.first, window.last.plus_nanos(-1), window.first);
+            let then = stretch(window.last, until, window.last);
+            [before, then].into_iter().filter(|stretch| stretch.from <= stretch.to)
+        })
     }
 }
 

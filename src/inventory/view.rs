@@ -5,6 +5,7 @@ mod clients;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -119,6 +120,7 @@ impl Inventory {
         let mut join = Join::default();
         // The order of the slices is chance; what the join says does not depend on it.
         self.names.iter().for_each(|ledger| join.add(&ledger, &wanted));
+        join.finish();
         join
     }
 }
@@ -127,9 +129,12 @@ impl Inventory {
 /// first, of those that were led by one. What a request said (`Host`) is never overruled, and no two servers get the same
 /// name and path.
 fn name_nameless(groups: &mut [Group], join: &Join) {
-    for at in 0..groups.len() {
-        let (key, account) = (&groups[at].key, &groups[at].account);
-        if !groups[at].proven || key.hostname.is_some() {
+    let mut taken: BTreeSet<_> = groups
+        .iter()
+        .map(|group| (group.key.hostname.clone(), group.key.path.clone()))
+        .collect();
+    for Group { key, account, .. } in groups.iter_mut().filter(|group| group.proven) {
+        if key.hostname.is_some() {
             continue;
         }
         let mut peers: Vec<(Stamp, IpAddr)> = account
@@ -142,14 +147,8 @@ fn name_nameless(groups: &mut [Group], join: &Join) {
         let name = peers
             .into_iter()
             .find_map(|(began, client)| join.name(client, addr, began.time));
-        if name.is_none() {
-            continue;
-        }
-        let taken = groups
-            .iter()
-            .any(|group| group.key.hostname == name && group.key.path == groups[at].key.path);
-        if !taken {
-            groups[at].key.hostname = name;
+        if name.is_some() && taken.insert((name.clone(), key.path.clone())) {
+            key.hostname = name;
         }
     }
 }
@@ -206,7 +205,7 @@ fn lookup_order(lookup: &Lookup) -> (&str, IpAddr, &str, Option<&str>, &str) {
 
 /// Hash of address, port, hostname and endpoint path: 16 hex digits.
 pub fn server_id(key: &SiteKey) -> String {
-    let text = |part: &Option<std::sync::Arc<str>>| part.as_deref().unwrap_or("\u{0}").to_owned();
+    let text = |part: &Option<Arc<str>>| part.as_deref().unwrap_or("\u{0}").to_owned();
     digest(&[
         "server",
         &key.endpoint.to_string(),

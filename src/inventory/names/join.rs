@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::inventory::names::timeline::{Stretch, Timeline};
 use crate::inventory::names::{Announcement, Answer, HiddenFlows, Ledger, Target, Weight};
 use crate::model::net::Endpoint;
 use crate::model::server::{AnnouncedServer, Led};
@@ -16,6 +17,8 @@ use crate::model::stamp::{Span, Timestamp};
 #[derive(Debug, Default)]
 pub(in crate::inventory) struct Join {
     answers: BTreeMap<IpAddr, Vec<Given>>,
+    /// Which of the answers about an address counts, by when it is asked for. Made by [`Self::finish`].
+    timelines: BTreeMap<(IpAddr, Whose, Fits), Timeline>,
     /// Names whose service takes encrypted ClientHellos.
     ech: BTreeSet<Arc<str>>,
     hidden: BTreeMap<(IpAddr, Target), HiddenFlows>,
@@ -37,6 +40,20 @@ struct Given {
     name: Arc<str>,
     weight: Weight,
     answer: Answer,
+}
+
+/// The client whose answers count; `None` for those of everybody.
+type Whose = Option<IpAddr>;
+
+/// Which answers are asked for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fits {
+    All,
+    /// Of names whose service takes encrypted ClientHellos.
+    Keyed,
+    Named(Arc<str>),
+    /// Of what is no resolver.
+    Server,
 }
 
 impl Join {
@@ -76,6 +93,32 @@ impl Join {
         }
     }
 
+    /// Everything was added.
+    pub(in crate::inventory) fn finish(&mut self) {
+        let mut stretches: BTreeMap<(IpAddr, Whose, Fits), Vec<Stretch>> = BTreeMap::new();
+        for (addr, all) in &mut self.answers {
+            // Of answers that were given at the same moment the first name counts, whatever order they came in.
+            all.sort_by(|a, b| (&a.name, a.client, a.answer.resolver).cmp(&(&b.name, b.client, b.answer.resolver)));
+            for (number, given) in all.iter().enumerate() {
+                let fits = [
+                    Some(Fits::All),
+                    self.ech.contains(&given.name).then_some(Fits::Keyed),
+                    Some(Fits::Named(Arc::clone(&given.name))),
+                    (!given.answer.resolver).then_some(Fits::Server),
+                ];
+                for fits in fits.into_iter().flatten() {
+                    let own = given.client.map(Some);
+                    for whose in [None].into_iter().chain(own) {
+                        let place = stretches.entry((*addr, whose, fits.clone())).or_default();
+                        place.extend(given.answer.stretches(number));
+                    }
+                }
+            }
+        }
+        let timelines = stretches.into_iter().map(|(key, all)| (key, Timeline::new(all)));
+        self.timelines = timelines.collect();
+    }
+
     /// Services whose host has a known address: one each, IPv4 before IPv6.
     pub(in crate::inventory) fn announced(&self) -> Vec<AnnouncedServer> {
         let server = |(announcement, seen): (&Announcement, &Span)| {
@@ -92,9 +135,8 @@ impl Join {
 
     /// The name that led a client to an address at that moment: of the answer it got last.
     pub(in crate::inventory) fn name(&self, client: IpAddr, addr: IpAddr, at: Timestamp) -> Option<Arc<str>> {
-        Some(Arc::clone(
-            &self.given(client, addr, at, |given| !given.answer.resolver)?.name,
-        ))
+        let given = self.given(client, addr, at, Fits::Server)?;
+        Some(Arc::clone(&given.name))
     }
 
     /// Whether any answer about an address gave a name that a signature knows.
@@ -103,20 +145,12 @@ impl Join {
         all.is_some_and(|all| all.iter().any(|given| given.weight == Weight::Known))
     }
 
-    fn given(&self, client: IpAddr, addr: IpAddr, at: Timestamp, fits: impl Fn(&Given) -> bool) -> Option<&Given> {
-        let all = self.answers.get(&addr)?;
-        let own = all
-            .iter()
-            .any(|given| given.client == Some(client) && given.answer.given(at).is_some());
-        let latest = |own: bool| {
-            let mine = all
-                .iter()
-                .filter(|given| (given.client == Some(client)) == own && fits(given));
-            mine.filter_map(|given| Some((given.answer.given(at)?, given)))
-                .max_by(|(one, a), (two, b)| one.cmp(two).then_with(|| b.name.cmp(&a.name)))
-                .map(|(_, given)| given)
-        };
-        latest(own)
+    /// The answer that was given last. Those of others count only where the client had none, so that its own among them
+    /// change nothing.
+    fn given(&self, client: IpAddr, addr: IpAddr, at: Timestamp, fits: Fits) -> Option<&Given> {
+        let find = |whose: Whose, fits| self.timelines.get(&(addr, whose, fits))?.at(at);
+        let own = find(Some(client), Fits::All).map(|_| client);
+        self.answers.get(&addr)?.get(find(own, fits)?)
     }
 
     /// Flows that hide their name and were led by one that a signature knows.
@@ -134,10 +168,9 @@ impl Join {
             let (addr, at) = (target.endpoint.addr, flows.seen.first.time);
             // Where a ClientHello hides a name there is a key for it in DNS. Without one, or where the name that it shows
             // was asked for, the extension is but an imitation, and the name that it shows is the true one.
-            let shown = target.shown.as_deref();
-            let hides = |given: &Given| shown.is_none() || self.ech.contains(&given.name);
-            let real = |given: &Given| shown == Some(&*given.name);
-            if self.given(*client, addr, at, real).is_some() {
+            let real = target.shown.clone().map(Fits::Named);
+            let hides = if real.is_some() { Fits::Keyed } else { Fits::All };
+            if real.is_some_and(|real| self.given(*client, addr, at, real).is_some()) {
                 continue;
             }
             let Some(given) = self.given(*client, addr, at, hides) else {

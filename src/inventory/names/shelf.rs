@@ -13,8 +13,13 @@ use crate::model::stamp::Timestamp;
 #[derive(Debug)]
 pub(super) struct Shelf<K, V> {
     clients: BTreeMap<Option<IpAddr>, Held<K, V>>,
+    /// Every client by what decides who gives: the last one does.
+    ranks: BTreeSet<Rank>,
     entries: usize,
 }
+
+/// Number of entries, and of equals the oldest of them; then the client.
+type Rank = (usize, Reverse<Option<Timestamp>>, Reverse<Option<IpAddr>>);
 
 #[derive(Debug)]
 struct Held<K, V> {
@@ -28,8 +33,16 @@ impl<K, V> Default for Shelf<K, V> {
     fn default() -> Self {
         Self {
             clients: BTreeMap::new(),
+            ranks: BTreeSet::new(),
             entries: 0,
         }
+    }
+}
+
+impl<K, V> Held<K, V> {
+    fn rank(&self, client: Option<IpAddr>) -> Rank {
+        let oldest = self.ages.iter().next().map(|(age, _)| *age);
+        (self.entries.len(), Reverse(oldest), Reverse(client))
     }
 }
 
@@ -44,6 +57,7 @@ impl<K: Ord + Clone, V> Shelf<K, V> {
         join: impl FnOnce(&mut V, V),
     ) -> u64 {
         let held = self.clients.entry(client).or_default();
+        let before = held.rank(client);
         match held.entries.get_mut(&key) {
             Some((age, known)) => {
                 join(known, value);
@@ -59,6 +73,11 @@ impl<K: Ord + Clone, V> Shelf<K, V> {
                 self.entries += 1;
             }
         }
+        let now = held.rank(client);
+        if now != before {
+            self.ranks.remove(&before);
+        }
+        self.ranks.insert(now);
         let mut dropped = 0;
         while self.entries > max_entries.max(1) && self.drop_one() {
             dropped += 1;
@@ -68,15 +87,10 @@ impl<K: Ord + Clone, V> Shelf<K, V> {
 
     /// Drops the oldest entry of the client that has the most; of equals, of the one whose oldest entry is older.
     fn drop_one(&mut self) -> bool {
-        let most = self
-            .clients
-            .iter()
-            .max_by_key(|(client, held)| {
-                let oldest = held.ages.first().map(|(age, _)| *age);
-                (held.entries.len(), Reverse(oldest), Reverse(**client))
-            })
-            .map(|(client, _)| *client);
-        let Some((client, held)) = most.and_then(|client| Some((client, self.clients.get_mut(&client)?))) else {
+        let Some((_, _, Reverse(client))) = self.ranks.pop_last() else {
+            return false;
+        };
+        let Some(held) = self.clients.get_mut(&client) else {
             return false;
         };
         if let Some((_, key)) = held.ages.pop_first() {
@@ -85,6 +99,9 @@ impl<K: Ord + Clone, V> Shelf<K, V> {
         }
         if held.entries.is_empty() {
             self.clients.remove(&client);
+        } else {
+            let rank = held.rank(client);
+            self.ranks.insert(rank);
         }
         true
     }
@@ -100,6 +117,7 @@ impl<K: Ord + Clone, V> Shelf<K, V> {
             }
         }
         self.clients.retain(|_, held| !held.entries.is_empty());
+        self.ranks = self.clients.iter().map(|(client, held)| held.rank(*client)).collect();
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Option<IpAddr>, &K, &V)> {

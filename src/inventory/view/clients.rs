@@ -1,9 +1,10 @@
 //! Clients as they name themselves, over all servers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::inventory::grouping::Group;
+use crate::model::net::Endpoint;
 use crate::model::server::Client;
 
 pub(super) fn note_clients(group: &Group, clients: &mut BTreeMap<(IpAddr, Option<String>, Option<String>), Client>) {
@@ -26,27 +27,37 @@ pub(super) fn note_clients(group: &Group, clients: &mut BTreeMap<(IpAddr, Option
             client.ja4 = agent.ja4;
         }
         client.seen.join(seen.seen);
-        client.servers.push(group.key.endpoint);
-        client.servers.sort_unstable();
-        client.servers.dedup();
+        if let Err(place) = client.servers.binary_search(&group.key.endpoint) {
+            client.servers.insert(place, group.key.endpoint);
+        }
     }
 }
 
 /// Most messages do not name their client: what an address sent without a name belongs to the names it gave, where it
 /// used the same servers.
 pub(super) fn named_clients(clients: BTreeMap<(IpAddr, Option<String>, Option<String>), Client>) -> Vec<Client> {
+    let clients: Vec<Client> = clients.into_values().collect();
+    // In order of address; few have no name at one address.
+    let mut out: Vec<Client> = clients
+        .chunk_by(|one, other| one.addr == other.addr)
+        .flat_map(of_one_address)
+        .collect();
+    out.sort_by(|a, b| (a.addr, &a.name, &a.version).cmp(&(b.addr, &b.name, &b.version)));
+    out
+}
+
+fn of_one_address(clients: &[Client]) -> Vec<Client> {
     let (mut named, nameless): (Vec<Client>, Vec<Client>) =
-        clients.into_values().partition(|client| client.name.is_some());
+        clients.iter().cloned().partition(|client| client.name.is_some());
+    let mut claimed: BTreeSet<Endpoint> = named.iter().flat_map(|owner| owner.servers.clone()).collect();
+    let uses = |client: &Client, server: &Endpoint| client.servers.binary_search(server).is_ok();
     for client in nameless {
         let mut unclaimed = client.servers.clone();
-        for owner in named.iter_mut().filter(|owner| owner.addr == client.addr) {
-            unclaimed.retain(|server| !owner.servers.contains(server));
-        }
-        let owners: Vec<&mut Client> = named
+        unclaimed.retain(|server| claimed.insert(*server));
+        let mut owners = named
             .iter_mut()
-            .filter(|owner| owner.addr == client.addr && owner.servers.iter().any(|s| client.servers.contains(s)))
-            .collect();
-        if let [owner] = owners.into_iter().collect::<Vec<_>>().as_mut_slice() {
+            .filter(|owner| owner.servers.iter().any(|server| uses(&client, server)));
+        if let (Some(owner), None) = (owners.next(), owners.next()) {
             owner.seen.join(client.seen);
         }
         if !unclaimed.is_empty() {
@@ -56,6 +67,5 @@ pub(super) fn named_clients(clients: BTreeMap<(IpAddr, Option<String>, Option<St
             });
         }
     }
-    named.sort_by(|a, b| (a.addr, &a.name, &a.version).cmp(&(b.addr, &b.name, &b.version)));
     named
 }

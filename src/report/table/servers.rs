@@ -1,5 +1,6 @@
 //! The servers of a report: the mark of their approval, their names, what is known of them, their tools.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::model::finding::Severity;
@@ -18,15 +19,18 @@ pub(super) fn write(out: &mut String, view: &View, style: Style) {
         return;
     }
     title(out, "Servers", style);
-    let worst = |server: &Server| {
-        let about = view
-            .findings
-            .iter()
-            .filter(|found| found.server_id.as_deref() == Some(server.id.as_str()));
-        about.map(|found| found.finding.severity).max()
-    };
-    let mut servers: Vec<(Option<Severity>, &Server)> =
-        view.servers.iter().map(|server| (worst(server), server)).collect();
+    let mut worst: BTreeMap<&str, Severity> = BTreeMap::new();
+    for found in &view.findings {
+        if let Some(id) = found.server_id.as_deref() {
+            let known = worst.entry(id).or_insert(found.finding.severity);
+            *known = found.finding.severity.max(*known);
+        }
+    }
+    let mut servers: Vec<(Option<Severity>, &Server)> = view
+        .servers
+        .iter()
+        .map(|server| (worst.get(server.id.as_str()).copied(), server))
+        .collect();
     // Stable: within a severity the view's order, which is by address, stays.
     servers.sort_by_key(|(worst, _)| std::cmp::Reverse(*worst));
     for (worst, server) in servers {
