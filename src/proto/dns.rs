@@ -2,9 +2,9 @@
 //! `tcp.rs`, over the same reading of a message.
 //!
 //! Read are the question, from queries and from the answers that repeat it; where the name of a question leads
-//! (`answer.rs`); and services that name MCP (`service.rs`). A repeated message is told once. Messages are parsed with the crate `domain`: its names only follow compression pointers that lead
-//! backwards, at most 255 of them, and stop at 255 octets, so the work on hostile input is bounded; the property tests
-//! hold it to that. Ports are a hint: on the ports of DNS a header and one question are enough, elsewhere the whole
+//! (`answer.rs`); and services that name MCP (`service.rs`). A repeated message is told once. Messages are parsed with the
+//! crate `domain`: its names only follow compression pointers that lead backwards, at most 255 of them, and stop at 255
+//! octets, so the work on hostile input is bounded; the property tests hold it to that. Ports are a hint: on the ports of DNS a header and one question are enough, elsewhere the whole
 //! message has to be a plain one, to the last byte.
 //!
 //! Does not read DNS over TLS, HTTPS or QUIC, keeps no answers (`inventory/names.rs` does), checks no signatures (DNSSEC),
@@ -29,6 +29,7 @@ use crate::model::dns::{Dns as Asked, Resolved};
 use crate::model::net::{Direction, Transport};
 use crate::model::observation::Fact;
 use crate::model::stamp::{Stamp, Timestamp};
+use crate::proto::dns::answer::Lead;
 use crate::proto::dns::name::write_name;
 use crate::proto::dns::service::Scratch;
 use crate::stream::layer::{Env, Layer, Prefix, Probe, Protocol, Step, Up};
@@ -45,8 +46,6 @@ pub const PROTOCOL: Protocol = Protocol {
 const QUESTIONS_MAX: usize = 16;
 /// Questions of one message whose answers are followed. Nobody asks two that have addresses.
 const FOLLOWED_MAX: usize = 4;
-/// Addresses that are told of one answer.
-const LEADS_MAX: usize = 32;
 /// Resource records that the probe walks through outside the ports of DNS.
 const RECORDS_MAX: usize = 256;
 /// Messages per direction that a repeat is compared with: two questions in parallel (A, AAAA), on two taps.
@@ -65,11 +64,10 @@ const LLMNR: u16 = 5355;
 const MDNS: u16 = 5353;
 
 fn probe(prefix: &Prefix<'_>) -> Probe {
-    let [to_server, to_client] = prefix.bytes;
-    if to_server.is_empty() && to_client.is_empty() {
+    if prefix.is_silent() {
         return Probe::More;
     }
-    for (datagram, dir) in [(to_server, Direction::ToServer), (to_client, Direction::ToClient)] {
+    for (dir, datagram) in prefix.said() {
         let Ok(message) = Message::from_slice(datagram) else {
             continue;
         };
@@ -191,6 +189,7 @@ struct Dns {
     name: String,
     kind: String,
     services: Scratch,
+    leads: Vec<Lead>,
 }
 
 /// What a repeat is known by.
@@ -295,24 +294,21 @@ impl Dns {
     }
 
     /// Tells where the name of the question that was just told leads.
-    fn follow(&self, message: &Message<[u8]>, question: &Question<ParsedName<&[u8]>>, at: Stamp, up: &mut Up<'_>) {
+    fn follow(&mut self, message: &Message<[u8]>, question: &Question<ParsedName<&[u8]>>, at: Stamp, up: &mut Up<'_>) {
         let class = Class::from_int(question.qclass().to_int() & !UNICAST_REPLY);
         if self.name.is_empty() || !matches!(class, Class::IN | Class::ANY) {
             return;
         }
-        let mut told = 0_usize;
-        answer::leads(message, question.qname(), question.qtype(), &mut |lead| {
-            told = told.saturating_add(1);
-            if told <= LEADS_MAX {
-                let resolved = Resolved {
-                    name: &self.name,
-                    addr: lead.addr,
-                    ttl_secs: lead.ttl_secs,
-                    service: lead.service,
-                };
-                up.fact(at, Fact::Resolved(resolved));
-            }
-        });
+        answer::leads(message, question.qname(), question.qtype(), &mut self.leads);
+        for lead in &self.leads {
+            let resolved = Resolved {
+                name: &self.name,
+                addr: lead.addr,
+                ttl_secs: lead.ttl_secs,
+                service: lead.service,
+            };
+            up.fact(at, Fact::Resolved(resolved));
+        }
     }
 }
 

@@ -6,7 +6,9 @@
 //! section 4.1), others only in the answer: there nobody vouches for them. A truncated or cut answer gives the records
 //! that are whole.
 //!
-//! The work is bounded: so many records, so many passes over them, nothing allocated.
+//! In the usual order, where each alias stands before what it leads to, one pass over the records is enough. Otherwise
+//! they are gone through until no alias leads on. The work is bounded: so many records, so many passes over them, so many
+//! leads. Allocates for service bindings that name a target, and for nothing else.
 
 use std::net::IpAddr;
 
@@ -25,6 +27,8 @@ use crate::proto::dns::name::Wire;
 const RECORDS_MAX: usize = 64;
 /// Passes over the records that aliases in no order may take.
 const PASSES_MAX: usize = 4;
+/// Addresses that are told of one answer.
+pub(super) const LEADS_MAX: usize = 32;
 /// Targets of service bindings of one answer.
 const TARGETS_MAX: usize = 4;
 /// Address hints of either family that are taken from one service binding.
@@ -40,25 +44,46 @@ pub(super) struct Lead {
 
 type Record<'m> = ParsedRecord<'m, [u8]>;
 
-/// Tells everything that the name of a question of class IN leads to.
-pub(super) fn leads(message: &Message<[u8]>, asked: &ParsedName<&[u8]>, kind: Rtype, tell: &mut dyn FnMut(Lead)) {
+/// Writes down everything that the name of a question of class IN leads to.
+pub(super) fn leads(message: &Message<[u8]>, asked: &ParsedName<&[u8]>, kind: Rtype, out: &mut Vec<Lead>) {
+    out.clear();
     if !matches!(kind, Rtype::A | Rtype::AAAA | Rtype::ANY | Rtype::HTTPS | Rtype::SVCB) {
         return;
     }
+    if in_order(message, asked, out) {
+        return;
+    }
+    out.clear();
     let (name, ttl_secs) = follow(message, asked);
     let mut bindings = Bindings::default();
     for (record, section) in records(message) {
-        let owner = record.owner();
-        let ttl_secs = ttl_secs.min(seconds(&record));
-        if section == Section::Answer && name.is(&owner) {
-            match record.rtype() {
-                Rtype::A | Rtype::AAAA => tell_address(&record, ttl_secs, None, tell),
-                Rtype::HTTPS | Rtype::SVCB => bindings.read(&record, ttl_secs, tell),
-                _ => {}
+        bindings.lead(&record, section, (&name, ttl_secs), out);
+    }
+}
+
+/// The leads of an answer in which all aliases stand first and each leads on; `false` when it is none.
+fn in_order(message: &Message<[u8]>, asked: &ParsedName<&[u8]>, out: &mut Vec<Lead>) -> bool {
+    let (mut name, mut ttl_secs) = (Wire::of(asked), u32::MAX);
+    let mut bindings = Bindings::default();
+    let mut aliases = true;
+    for (record, section) in records(message) {
+        let kind = record.rtype();
+        if section == Section::Answer && matches!(kind, Rtype::CNAME | Rtype::DNAME) {
+            if !aliases || !step(&mut name, &record) {
+                return false;
             }
-        } else if section == Section::Additional && bindings.lead_to(&name, &owner) {
-            tell_address(&record, ttl_secs.min(bindings.ttl_secs), bindings.service, tell);
+            ttl_secs = ttl_secs.min(seconds(&record));
+        } else if matches!(kind, Rtype::A | Rtype::AAAA | Rtype::HTTPS | Rtype::SVCB) {
+            aliases = false;
+            bindings.lead(&record, section, (&name, ttl_secs), out);
         }
+    }
+    true
+}
+
+fn note(lead: Lead, out: &mut Vec<Lead>) {
+    if out.len() < LEADS_MAX {
+        out.push(lead);
     }
 }
 
@@ -88,18 +113,11 @@ fn follow(message: &Message<[u8]>, asked: &ParsedName<&[u8]>) -> (Wire, u32) {
     for _ in 0..PASSES_MAX {
         let (mut aliases, mut followed) = (0_usize, 0_usize);
         for (record, _) in records(message).take_while(|(_, section)| *section == Section::Answer) {
-            let led = match record.rtype() {
-                Rtype::CNAME => {
-                    aliases = aliases.saturating_add(1);
-                    name.is(&record.owner()) && set(&mut name, cname(&record))
-                }
-                Rtype::DNAME => {
-                    aliases = aliases.saturating_add(1);
-                    dname(&record).is_some_and(|target| name.redirect(&record.owner(), &target))
-                }
-                _ => false,
-            };
-            if led {
+            if !matches!(record.rtype(), Rtype::CNAME | Rtype::DNAME) {
+                continue;
+            }
+            aliases = aliases.saturating_add(1);
+            if step(&mut name, &record) {
                 followed = followed.saturating_add(1);
                 ttl_secs = ttl_secs.min(seconds(&record));
             }
@@ -112,11 +130,16 @@ fn follow(message: &Message<[u8]>, asked: &ParsedName<&[u8]>) -> (Wire, u32) {
     (name, ttl_secs)
 }
 
-fn set(name: &mut Wire, target: Option<ParsedName<&[u8]>>) -> bool {
-    target.is_some_and(|target| {
-        *name = Wire::of(&target);
-        true
-    })
+/// Follows one alias, if the name is its own.
+fn step(name: &mut Wire, record: &Record<'_>) -> bool {
+    if record.rtype() == Rtype::DNAME {
+        return dname(record).is_some_and(|target| name.redirect(&record.owner(), &target));
+    }
+    let target = cname(record).filter(|_| name.is(&record.owner()));
+    if let Some(target) = &target {
+        *name = Wire::of(target);
+    }
+    target.is_some()
 }
 
 fn cname<'m>(record: &Record<'m>) -> Option<ParsedName<&'m [u8]>> {
@@ -144,19 +167,20 @@ fn leads_somewhere(addr: IpAddr) -> bool {
     !addr.is_unspecified() && !addr.is_multicast() && addr != IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
 }
 
-fn tell_address(record: &Record<'_>, ttl_secs: u32, service: Option<Service>, tell: &mut dyn FnMut(Lead)) {
+fn note_address(record: &Record<'_>, ttl_secs: u32, service: Option<Service>, out: &mut Vec<Lead>) {
     if let Some(addr) = address(record) {
-        tell(Lead {
+        let lead = Lead {
             addr: Some(addr),
             ttl_secs,
             service,
-        });
+        };
+        note(lead, out);
     }
 }
 
 /// The service bindings of an answer, as far as the additional section goes on with them.
 struct Bindings {
-    targets: [Option<Wire>; TARGETS_MAX],
+    targets: Vec<Wire>,
     /// Of the first one in service mode.
     service: Option<Service>,
     /// Least of all.
@@ -167,7 +191,7 @@ struct Bindings {
 impl Default for Bindings {
     fn default() -> Self {
         Self {
-            targets: [None; TARGETS_MAX],
+            targets: Vec::new(),
             service: None,
             ttl_secs: u32::MAX,
             seen: false,
@@ -176,11 +200,26 @@ impl Default for Bindings {
 }
 
 impl Bindings {
+    /// Takes up one record, when the name leads to it.
+    fn lead(&mut self, record: &Record<'_>, section: Section, end: (&Wire, u32), out: &mut Vec<Lead>) {
+        let (name, ttl_secs) = (end.0, end.1.min(seconds(record)));
+        let owner = record.owner();
+        if section == Section::Answer && name.is(&owner) {
+            match record.rtype() {
+                Rtype::A | Rtype::AAAA => note_address(record, ttl_secs, None, out),
+                Rtype::HTTPS | Rtype::SVCB => self.read(record, ttl_secs, out),
+                _ => {}
+            }
+        } else if section == Section::Additional && self.lead_to(name, &owner) {
+            note_address(record, ttl_secs.min(self.ttl_secs), self.service, out);
+        }
+    }
+
     /// Reads one record: in service mode its hints are told, or the service without an address.
-    fn read(&mut self, record: &Record<'_>, ttl_secs: u32, tell: &mut dyn FnMut(Lead)) {
+    fn read(&mut self, record: &Record<'_>, ttl_secs: u32, out: &mut Vec<Lead>) {
         let known = match record.rtype() {
-            Rtype::HTTPS => self.note::<HttpsVariant>(record, ttl_secs, tell),
-            _ => self.note::<SvcbVariant>(record, ttl_secs, tell),
+            Rtype::HTTPS => self.note::<HttpsVariant>(record, ttl_secs, out),
+            _ => self.note::<SvcbVariant>(record, ttl_secs, out),
         };
         if known.is_some() {
             self.ttl_secs = self.ttl_secs.min(ttl_secs);
@@ -188,7 +227,7 @@ impl Bindings {
         }
     }
 
-    fn note<'m, Variant>(&mut self, record: &Record<'m>, ttl_secs: u32, tell: &mut dyn FnMut(Lead)) -> Option<()>
+    fn note<'m, Variant>(&mut self, record: &Record<'m>, ttl_secs: u32, out: &mut Vec<Lead>) -> Option<()>
     where
         SvcbRdata<Variant, &'m [u8], ParsedName<&'m [u8]>>: domain::base::rdata::ParseRecordData<'m, [u8]>,
     {
@@ -196,11 +235,8 @@ impl Bindings {
 
         let record = record.to_record::<Binding<'m, Variant>>().ok()??;
         let binding = record.data();
-        if !binding.target().is_root() {
-            let free = self.targets.iter_mut().find(|target| target.is_none());
-            if let Some(free) = free {
-                *free = Some(Wire::of(binding.target()));
-            }
+        if !binding.target().is_root() && self.targets.len() < TARGETS_MAX {
+            self.targets.push(Wire::of(binding.target()));
         }
         // An alias has no parameters (RFC 9460, section 2.4.2).
         if binding.is_alias() {
@@ -222,11 +258,12 @@ impl Bindings {
         let mut hint = |addr: IpAddr| {
             hinted = true;
             if leads_somewhere(addr) {
-                tell(Lead {
+                let lead = Lead {
                     addr: Some(addr),
                     ttl_secs,
                     service: Some(service),
-                });
+                };
+                note(lead, out);
             }
         };
         for value in values() {
@@ -240,11 +277,12 @@ impl Bindings {
             }
         }
         if !hinted {
-            tell(Lead {
+            let lead = Lead {
                 addr: None,
                 ttl_secs,
                 service: Some(service),
-            });
+            };
+            note(lead, out);
         }
         self.service.get_or_insert(service);
         Some(())
@@ -252,6 +290,6 @@ impl Bindings {
 
     /// Whether an address record of this owner belongs to the service.
     fn lead_to(&self, name: &Wire, owner: &ParsedName<&[u8]>) -> bool {
-        self.seen && (name.is(owner) || self.targets.iter().flatten().any(|target| target.is(owner)))
+        self.seen && (name.is(owner) || self.targets.iter().any(|target| target.is(owner)))
     }
 }

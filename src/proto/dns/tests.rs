@@ -407,7 +407,7 @@ proptest! {
         let _ = asked(&datagram, b"", [40_000, port]);
         if !datagram.is_empty() {
             let (told, _) = read(&[(0, OUT, datagram.clone()), (0, BACK, datagram)]);
-            prop_assert!(told.len() <= 2 * (QUESTIONS_MAX + FOLLOWED_MAX * LEADS_MAX + 64));
+            prop_assert!(told.len() <= 2 * (QUESTIONS_MAX + FOLLOWED_MAX * answer::LEADS_MAX + 64));
             let bounded = told.iter().all(|fact| fact.len() <= 2 * 4 * 255 + 300);
             prop_assert!(bounded);
         }

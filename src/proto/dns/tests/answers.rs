@@ -488,7 +488,7 @@ proptest! {
         }
         bytes.truncate(bytes.len() - cut.index(bytes.len() / 2));
         let (told, _) = read(&[(0, BACK, bytes)]);
-        prop_assert!(told.len() <= QUESTIONS_MAX + FOLLOWED_MAX * LEADS_MAX + 2 * 64);
+        prop_assert!(told.len() <= QUESTIONS_MAX + FOLLOWED_MAX * answer::LEADS_MAX + 2 * 64);
     }
 }
 
