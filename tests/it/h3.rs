@@ -9,7 +9,7 @@ use shadowtap::model::message::Body;
 use shadowtap::model::net::{Direction, Transport};
 use shadowtap::model::observation::{Cover, Fact};
 use shadowtap::model::server::Encryption;
-use shadowtap::model::stamp::Stamp;
+use shadowtap::model::stamp::{Stamp, Timestamp};
 use shadowtap::proto::quic::PROTOCOL;
 use shadowtap::stream::Stream;
 use shadowtap::stream::layer::{Env, Output, Step};
@@ -170,6 +170,7 @@ struct Listener {
     stream: Stream,
     told: Vec<String>,
     step: Step,
+    at: Stamp,
 }
 
 impl Listener {
@@ -182,6 +183,7 @@ impl Listener {
             stream: Stream::outer(Transport::Udp, true, [40_000, 443]),
             told: Vec::new(),
             step: Step::Continue,
+            at: Stamp::default(),
         }
     }
 
@@ -189,7 +191,7 @@ impl Listener {
         if self.step != Step::Continue {
             return;
         }
-        let (told, at) = (&mut self.told, Stamp::default());
+        let (told, at) = (&mut self.told, self.at);
         let chunk = Chunk { at, dir, lane: 0, data };
         self.step = self.stream.push(chunk, &self.env, &mut |output| match output {
             Output::Message(message) => {
@@ -360,6 +362,59 @@ fn secrets_that_come_after_the_last_packet_open_what_was_held() {
         let one = |line: &String| count == 2 || !line.contains("result");
         let expected: Vec<String> = expected().into_iter().filter(one).collect();
         assert_eq!((listener.told, listener.step), (expected, Step::Continue), "{count}");
+    }
+}
+
+#[test]
+fn secrets_are_waited_for_for_half_a_minute() {
+    let datagrams = connection(PLAIN);
+    for (seconds, read) in [(29, true), (30, false)] {
+        let late = Arc::new(Secrets::new(10, true));
+        late.add([1; 32], Label::ClientTraffic, Secret::new(&[77; 32]).unwrap());
+        let mut listener = Listener::new(Arc::clone(&late));
+        let (before, behind) = datagrams.split_at(9);
+        for (dir, bytes) in before {
+            listener.push(*dir, Data::Bytes(bytes));
+        }
+        listener.at.time = Timestamp::from_parts(seconds, 0);
+        listener.push(before[0].0, Data::Bytes(&before[0].1));
+        for (dir, label) in [(ToServer, Label::ClientTraffic), (ToClient, Label::ServerTraffic)] {
+            late.add(RANDOM, label, Secret::new(&secret(dir, AES_128)).unwrap());
+        }
+        for (dir, bytes) in behind {
+            listener.push(*dir, Data::Bytes(bytes));
+        }
+        let expected = if read {
+            (expected(), Step::Continue)
+        } else {
+            (vec![], Step::Bypass(Why::NoSecrets))
+        };
+        assert_eq!((listener.told, listener.step), expected, "{seconds}");
+    }
+}
+
+/// Both ends have agreed on version 2 on the way (RFC 9368), and a packet of version 1 comes late by another tap.
+#[test]
+fn a_late_hello_of_another_version_misleads_nobody() {
+    let mut datagrams = connection(How { version: V2, ..PLAIN });
+    let head = Head {
+        version: V1,
+        destination: ORIGIN,
+        source: CLIENT_ID,
+        token: b"",
+    };
+    let mut frames = crypto(0, &hello("mcp.example.test", 400));
+    frames.resize(1_180, 0);
+    let first = (ToServer, initial(&head, ORIGIN, By::Client, 0, &frames));
+    datagrams[0] = first.clone();
+    for at in [2, 3, 8] {
+        let mut datagrams = datagrams.clone();
+        datagrams.insert(at, first.clone());
+        assert_eq!(
+            listen(secrets(AES_128), &datagrams),
+            (expected(), Step::Continue),
+            "{at}"
+        );
     }
 }
 

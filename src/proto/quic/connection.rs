@@ -262,7 +262,10 @@ impl Side {
     fn first(&self, packet: &[u8], version: Version, id_len: Option<usize>, buffer: &mut Vec<u8>) -> Option<Traffic> {
         let secret = self.secret.as_ref()?;
         let lengths = id_len.map_or(0..=ID_MAX_BYTES, |length| length..=length);
-        for suite in Suite::of_secret(secret.bytes().len()) {
+        let suites = Suite::of_secret(secret.bytes().len());
+        // An Initial that came late by another tap may name the version that was not agreed on.
+        let ways = version.either().into_iter();
+        for (version, suite) in ways.flat_map(|version| suites.iter().map(move |suite| (version, suite))) {
             let keys = Keys::derive(version, *suite, secret.bytes())?;
             for id_len in lengths.clone() {
                 let opens = keys.open(packet, id_len.saturating_add(1), self.numbers.largest(), buffer);

@@ -105,11 +105,11 @@ impl FirstFlight {
         max_bytes: usize,
         buffer: &mut Vec<u8>,
     ) -> Push {
-        if long.version != self.version && self.turn(long.version).is_none() {
-            return Push::Foreign;
-        }
         if long.cut {
             return self.push_cut(dir, long, at, max_bytes, buffer);
+        }
+        if long.version != self.version && self.turn(dir, long, buffer).is_none() {
+            return Push::Foreign;
         }
         let end = match dir {
             Direction::ToServer => &mut self.client,
@@ -132,7 +132,7 @@ impl FirstFlight {
 
     /// As [`Self::push`], of a packet that the capture has cut.
     fn push_cut(&mut self, dir: Direction, long: &Long<'_>, at: Stamp, max_bytes: usize, buffer: &mut Vec<u8>) -> Push {
-        let own = dir == Direction::ToServer && long.ids.destination == self.origin;
+        let own = dir == Direction::ToServer && long.version == self.version && long.ids.destination == self.origin;
         let Some(payload) = begins(long, buffer).filter(|_| own) else {
             return Push::Foreign;
         };
@@ -153,11 +153,18 @@ impl FirstFlight {
         self.cut
     }
 
-    /// Both ends may agree on another version on the way (RFC 9368): the keys change, their origin does not.
-    fn turn(&mut self, version: Version) -> Option<()> {
-        self.client.keys = Keys::initial(version, &self.origin, Direction::ToServer)?;
-        self.server.keys = Keys::initial(version, &self.origin, Direction::ToClient)?;
-        self.version = version;
+    /// Both ends may agree on another version on the way (RFC 9368): the keys change, their origin does not. A packet
+    /// that does not open with them changes nothing.
+    fn turn(&mut self, dir: Direction, long: &Long<'_>, buffer: &mut Vec<u8>) -> Option<()> {
+        let to_server = Keys::initial(long.version, &self.origin, Direction::ToServer)?;
+        let to_client = Keys::initial(long.version, &self.origin, Direction::ToClient)?;
+        let (keys, largest) = match dir {
+            Direction::ToServer => (&to_server, self.client.largest),
+            Direction::ToClient => (&to_client, self.server.largest),
+        };
+        keys.open(long.whole, long.number_at, largest, buffer)?;
+        (self.client.keys, self.server.keys) = (to_server, to_client);
+        self.version = long.version;
         Some(())
     }
 

@@ -66,14 +66,12 @@ const FIRST_MIN_BYTES: usize = 1_200;
 const HTTPS: u16 = 443;
 
 fn probe(prefix: &Prefix<'_>) -> Probe {
-    let [to_server, to_client] = prefix.bytes;
-    if to_server.is_empty() && to_client.is_empty() {
+    if prefix.is_silent() {
         return Probe::More;
     }
-    let sides = [(to_server, Direction::ToServer), (to_client, Direction::ToClient)];
-    let mut answers = sides
-        .iter()
-        .filter_map(|(datagram, dir)| recognise(datagram, *dir, prefix.ports));
+    let mut answers = prefix
+        .said()
+        .filter_map(|(dir, datagram)| recognise(datagram, dir, prefix.ports));
     answers.next().map_or(Probe::No, |server| Probe::Yes { server })
 }
 
@@ -152,7 +150,11 @@ impl Layer for Quic {
         let Data::Bytes(datagram) = chunk.data else {
             return self.end(chunk.at, up);
         };
-        self.look(false, up);
+        let over = self
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.is_over(chunk.at.time));
+        self.look(over, up);
         self.datagrams = self.datagrams.saturating_add(1);
         let mut rest = datagram;
         for _ in 0..PACKETS_MAX {
@@ -286,7 +288,7 @@ impl Quic {
                 .keys
                 .as_ref()
                 .filter(|_| reads)
-                .map(|keys| Waiting::new(hello.random, keys));
+                .map(|keys| Waiting::new(hello.random, keys, at.time));
             self.look(false, up);
         }
     }

@@ -32,6 +32,14 @@ impl Version {
         }
     }
 
+    /// This one, and the other whose keys have other labels: both ends may have agreed on it on the way (RFC 9368).
+    pub(super) const fn either(self) -> [Self; 2] {
+        match self {
+            Self::Draft | Self::V1 => [self, Self::V2],
+            Self::V2 => [self, Self::V1],
+        }
+    }
+
     /// What the type bits of a long header mean.
     pub(super) const fn kind(self, first: u8) -> Kind {
         // Version 2 counts from one further on (RFC 9369, section 3.2).

@@ -2,17 +2,21 @@
 
 use super::connection::Connection;
 use crate::model::net::Direction;
-use crate::model::stamp::Stamp;
+use crate::model::stamp::{Stamp, Timestamp};
 use crate::stream::layer::Env;
 use crate::stream::secrets::{Keys, Random};
 
 /// Charged for each held packet beside its bytes.
 const PACKET_COST_BYTES: usize = 64;
+/// How long secrets are waited for, in nanoseconds of packet time: as long as for those of TLS over TCP.
+const PENDING_MAX_NANOS: u64 = 30_000_000_000;
 
 /// What is held. Its bytes count against the bounds of [`Keys`] as long as it lives.
 pub(super) struct Waiting {
     random: Random,
     keys: Keys,
+    /// When the hello came.
+    since: Timestamp,
     /// [`Secrets::changes`](crate::stream::secrets::Secrets::changes) when it was looked for last.
     looked: Option<u64>,
     packets: Vec<Held>,
@@ -36,11 +40,12 @@ pub(super) enum Found {
 }
 
 impl Waiting {
-    /// For the secrets of this connection.
-    pub(super) fn new(random: Random, keys: &Keys) -> Self {
+    /// For the secrets of this connection, from now on.
+    pub(super) fn new(random: Random, keys: &Keys, since: Timestamp) -> Self {
         Self {
             random,
             keys: keys.clone(),
+            since,
             looked: None,
             packets: Vec::new(),
             bytes: 0,
@@ -77,6 +82,11 @@ impl Waiting {
             at,
             bytes: packet.into(),
         });
+    }
+
+    /// Whether it was waited for long enough.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        now.since(self.since) >= PENDING_MAX_NANOS
     }
 
     /// Whether a packet could not be kept.
