@@ -35,11 +35,8 @@ const LENGTH: &[u8] = b"content-length:";
 const TYPE: &[u8] = b"content-type:";
 
 fn probe(prefix: &Prefix<'_>) -> Probe {
-    let mut short = prefix.bytes.iter().all(|bytes| bytes.is_empty());
-    for dir in [Direction::ToServer, Direction::ToClient] {
-        let Some(bytes) = prefix.bytes.get(dir.index()).filter(|bytes| !bytes.is_empty()) else {
-            continue;
-        };
+    let mut short = prefix.is_silent();
+    for (dir, bytes) in prefix.said() {
         match head(bytes) {
             Head::Ended { len, .. } => {
                 let body = bytes.get(len..).unwrap_or_default();
@@ -166,6 +163,7 @@ impl Layer for Framed {
                 }
                 side.carry.clear();
                 side.state = State::Ended;
+                self.told.end(true, up);
                 true
             }
         };

@@ -114,7 +114,15 @@ pub(super) struct Told {
     carrier: Carrier<'static>,
     max_bytes: usize,
     /// `None` once it may be believed.
-    held: Option<[Carry; 2]>,
+    held: Option<[Held; 2]>,
+}
+
+/// The first message of a direction.
+#[derive(Default)]
+struct Held {
+    carry: Carry,
+    /// So many bytes of it were not kept; `None` when it is whole.
+    cut: Option<u64>,
 }
 
 impl Told {
@@ -128,7 +136,7 @@ impl Told {
 
     /// The stream is joined midway.
     pub(super) fn midway(&mut self) {
-        self.held = Some([Carry::default(), Carry::default()]);
+        self.held = Some([Held::default(), Held::default()]);
     }
 
     /// Longest message that is told whole.
@@ -144,7 +152,7 @@ impl Told {
     /// Whether a message of that direction is kept back: what follows decides.
     pub(super) fn holds(&self, dir: Direction) -> bool {
         let held = self.held.as_ref().and_then(|held| held.get(dir.index()));
-        held.is_some_and(|held| !held.is_empty())
+        held.is_some_and(|held| !held.carry.is_empty())
     }
 
     /// Another message follows: the stream is what it looked like. What was kept back is told.
@@ -154,16 +162,32 @@ impl Told {
             return;
         };
         let mut both = [(Direction::ToServer, to_server), (Direction::ToClient, to_client)];
-        both.sort_by_key(|(_, held)| held.at());
-        for (dir, held) in both.iter().filter(|(_, held)| !held.is_empty()) {
-            self.whole(held.at(), *dir, held.bytes(), up);
+        both.sort_by_key(|(_, held)| held.carry.at());
+        for (dir, Held { carry, cut }) in both.iter().filter(|(_, held)| !held.carry.is_empty()) {
+            match cut {
+                None => self.whole(carry.at(), *dir, carry.bytes(), up),
+                Some(missing) => self.cut(carry.at(), *dir, carry.bytes(), *missing, up),
+            }
+        }
+    }
+
+    /// The stream has ended. Where each direction has held one message of its own, closed as bodies of HTTP are not,
+    /// nothing more will follow, and both are told.
+    pub(super) fn end(&mut self, closed: bool, up: &mut Up<'_>) {
+        if closed
+            && [Direction::ToServer, Direction::ToClient]
+                .iter()
+                .all(|dir| self.holds(*dir))
+        {
+            self.believe(up);
         }
     }
 
     /// A message has come: one that is too long is cut.
     pub(super) fn whole(&mut self, at: Stamp, dir: Direction, bytes: &[u8], up: &mut Up<'_>) {
         if let Some(held) = self.held.as_mut().and_then(|held| held.get_mut(dir.index())) {
-            held.take(at, bytes, self.max_bytes);
+            let kept = held.carry.take(at, bytes, self.max_bytes);
+            held.cut = Some(bytes.len().saturating_sub(kept) as u64).filter(|missing| *missing > 0);
             return;
         }
         match bytes.split_at_checked(self.max_bytes) {
@@ -174,8 +198,13 @@ impl Told {
 
     /// A message has broken off; so many bytes of it are missing, 0 when unknown.
     pub(super) fn cut(&mut self, at: Stamp, dir: Direction, head: &[u8], missing: u64, up: &mut Up<'_>) {
-        if !self.doubts() && !head.is_empty() {
-            self.say(at, dir, Body::Cut { head, missing }, up);
+        match self.held.as_mut().and_then(|held| held.get_mut(dir.index())) {
+            _ if head.is_empty() => {}
+            Some(held) => {
+                held.carry.take(at, head, self.max_bytes);
+                held.cut = Some(missing);
+            }
+            None => self.say(at, dir, Body::Cut { head, missing }, up),
         }
     }
 

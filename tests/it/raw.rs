@@ -139,7 +139,16 @@ pub(crate) fn lines() -> Vec<Sample> {
                 (ToClient, line(TOOLS) + &line(FOUND)),
             ],
         ),
+        joined_late(&line(LIST), &line(TOOLS)),
     ]
+}
+
+/// Joined midway before the last message of each side.
+fn joined_late(asked: &str, answered: &str) -> Sample {
+    let turns = [(ToServer, asked.to_owned()), (ToClient, answered.to_owned())];
+    let mut sample = sample("joined midway before the last ones", false, &turns);
+    sample.turns.push((ToServer, Piece::End));
+    sample
 }
 
 pub(crate) fn frames() -> Vec<Sample> {
@@ -168,5 +177,6 @@ pub(crate) fn frames() -> Vec<Sample> {
                 (ToClient, framed(TOOLS) + &framed(FOUND)),
             ],
         ),
+        joined_late(&framed(LIST), &framed(TOOLS)),
     ]
 }

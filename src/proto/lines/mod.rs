@@ -37,11 +37,8 @@ pub const PROTOCOL: Protocol = Protocol {
 };
 
 fn probe(prefix: &Prefix<'_>) -> Probe {
-    let mut short = prefix.bytes.iter().all(|bytes| bytes.is_empty());
-    for dir in [Direction::ToServer, Direction::ToClient] {
-        let Some(bytes) = prefix.bytes.get(dir.index()).filter(|bytes| !bytes.is_empty()) else {
-            continue;
-        };
+    let mut short = prefix.is_silent();
+    for (dir, bytes) in prefix.said() {
         match rpc::looks(bytes) {
             Looks::Like => {
                 return Probe::Yes {
@@ -93,6 +90,8 @@ struct Side {
     state: State,
     /// The beginning of a value that goes on.
     carry: Carry,
+    /// The line of the last value has ended.
+    closed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,9 +121,14 @@ impl Layer for Lines {
         };
         let in_step = match data {
             Data::Bytes(bytes) => side.bytes(at, dir, bytes, &mut self.told, up),
-            Data::Gap(_) | Data::End => {
+            Data::Gap(_) => {
                 side.break_off(dir, &mut self.told, up);
-                data == Data::End || !self.told.doubts()
+                !self.told.doubts()
+            }
+            Data::End => {
+                side.break_off(dir, &mut self.told, up);
+                self.told.end(self.sides.iter().all(|side| side.closed), up);
+                true
             }
         };
         if in_step { Step::Continue } else { Step::Desync }
@@ -142,13 +146,17 @@ impl Side {
                         if told.holds(dir) {
                             told.believe(up);
                         }
+                        self.closed = false;
                         self.state = State::Value {
                             value: Value::default(),
                             cut: false,
                         };
                     }
                     // White space, and the bytes of a byte order mark.
-                    b' ' | b'\t' | b'\r' | b'\n' | 0xef | 0xbb | 0xbf => rest = rest.get(1..).unwrap_or_default(),
+                    b' ' | b'\t' | b'\r' | b'\n' | 0xef | 0xbb | 0xbf => {
+                        self.closed |= first == b'\n';
+                        rest = rest.get(1..).unwrap_or_default();
+                    }
                     _ if told.doubts() => return false,
                     _ => self.state = State::Noise,
                 },

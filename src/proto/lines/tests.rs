@@ -125,6 +125,26 @@ fn joined_midway() {
         assert_eq!((told.len(), step), (0, Step::Desync), "{other:?}");
     }
     assert_eq!(read(true, &[talk[0], (ToClient, Data::End)]), (vec![], Step::Continue));
+    // One to each side, and no more: lines, where both have ended.
+    let both = [talk[0], talk[1], (ToClient, Data::End)];
+    assert_eq!(read(true, &both).0, ["{\"id\":1}@1", "{\"id\":2}@2"]);
+    let open = [talk[0], bytes(ToServer, "{\"id\":2}"), (ToServer, Data::End)];
+    assert_eq!(read(true, &open).0, [""; 0]);
+}
+
+#[test]
+fn a_long_first_message_joined_midway() {
+    let long = format!("{{\"a\":\"{}\"}}\n", "x".repeat(MAX_BYTES));
+    for pieces in [&[&long[..], "{}"][..], &[&long[..50], &long[50..], "{}"]] {
+        let chunks: Vec<_> = pieces
+            .iter()
+            .map(|text| (ToServer, Data::Bytes(text.as_bytes())))
+            .collect();
+        assert_eq!(
+            read(true, &chunks).0,
+            [format!("{MAX_BYTES} cut 8"), format!("{{}}@{}", pieces.len())]
+        );
+    }
 }
 
 #[test]
