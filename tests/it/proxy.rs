@@ -74,6 +74,7 @@ pub(crate) fn samples(row: &str) -> Vec<Sample> {
         vec![
             ("a line", vec![(ToServer, LINE.to_vec())]),
             ("binary", vec![(ToServer, version_2(1, &[(2, b"mcp.example.test")]))]),
+            ("binary, long", vec![(ToServer, version_2(1, &[(0x20, &[7; 200])]))]),
         ]
     } else {
         vec![

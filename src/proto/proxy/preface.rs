@@ -37,10 +37,7 @@ const AUTHORITY: u8 = 2;
 /// Asks both directions, since roles are not settled yet. The mark is strong enough to be believed midway, too.
 fn probe(prefix: &Prefix<'_>) -> Probe {
     let mut short = false;
-    for dir in [Direction::ToServer, Direction::ToClient] {
-        let Some(bytes) = prefix.bytes.get(dir.index()).filter(|bytes| !bytes.is_empty()) else {
-            continue;
-        };
+    for (dir, bytes) in prefix.said() {
         for mark in LINES.into_iter().chain([SIGNATURE]) {
             if bytes.starts_with(mark) {
                 return Probe::Yes {
@@ -87,7 +84,7 @@ impl Layer for Preface {
         let mut rest = match data {
             Data::Bytes(bytes) => bytes,
             Data::End => return Step::Continue,
-            Data::Gap(_) => return Step::Desync,
+            Data::Gap(missing) => return self.pass(missing, up),
         };
         while !rest.is_empty() {
             match self.state {
@@ -123,6 +120,23 @@ impl Layer for Preface {
 }
 
 impl Preface {
+    /// Bytes are missing: those of a preface whose length is known are passed over with it.
+    fn pass(&mut self, missing: u64, up: &mut Up<'_>) -> Step {
+        let (kept, left) = match (self.state, measure(self.kept.bytes())) {
+            (State::Skip { kept, left }, _) => (kept, left),
+            (State::Inside, Read::Whole(len)) => (self.kept.len(), len.saturating_sub(self.kept.len())),
+            (State::Inside | State::Behind, _) => return Step::Desync,
+        };
+        let Some(left) = usize::try_from(missing)
+            .ok()
+            .and_then(|missing| left.checked_sub(missing))
+        else {
+            return Step::Desync;
+        };
+        self.skip(kept, left, up);
+        Step::Continue
+    }
+
     /// So many bytes are still to come; when none are, the preface is over, and is told.
     fn skip(&mut self, kept: usize, left: usize, up: &mut Up<'_>) {
         self.state = State::Skip { kept, left };
@@ -240,6 +254,13 @@ mod tests {
 
     /// What is told of the preface, and the target of the request behind it.
     fn told(preface: &[u8], size: usize) -> (Vec<String>, Step) {
+        let bytes = [preface, REQUEST].concat();
+        told_of(&bytes.chunks(size).map(Data::Bytes).collect::<Vec<_>>())
+    }
+
+    const REQUEST: &[u8] = b"GET /mcp HTTP/1.1\r\n\r\n";
+
+    fn told_of(pieces: &[Data<'_>]) -> (Vec<String>, Step) {
         let env = Env {
             message_max_bytes: 1000,
             head_max_bytes: 1000,
@@ -247,10 +268,9 @@ mod tests {
             protocols: &[HTTP_1],
             keys: None,
         };
-        let bytes = [preface, b"GET /mcp HTTP/1.1\r\n\r\n"].concat();
         let (mut layer, mut above, mut told) = (Preface::default(), None, Vec::new());
         let mut step = Step::Continue;
-        for piece in bytes.chunks(size) {
+        for piece in pieces {
             let mut listener = |output: Output<'_>| match output {
                 Output::Fact(_, Fact::Uncovered(Cover::Relayed { client, host })) => {
                     told.push(format!(
@@ -269,7 +289,7 @@ mod tests {
                     at: Stamp::default(),
                     dir: Direction::ToServer,
                     lane: 0,
-                    data: Data::Bytes(piece),
+                    data: *piece,
                 },
                 &mut Up::new(&env, &mut listener, &mut above),
             );
@@ -323,6 +343,27 @@ mod tests {
                 let what = String::from_utf8_lossy(&preface[..preface.len().min(60)]).into_owned();
                 assert_eq!(told(&preface, size), (want.clone(), Step::Continue), "{what} {size}");
             }
+        }
+    }
+
+    /// Whatever is lost of a preface whose length is known, what is behind it is read.
+    #[test]
+    fn a_gap_inside_is_passed_over() {
+        let v4 = [192, 0, 2, 7, 10, 0, 0, 5, 1, 2, 3, 4];
+        let values = [(0x20, &[7; 3000][..]), (2, b"a.test")];
+        let preface = version_2(0x21, 0x11, &v4, &values);
+        let end = preface.len();
+        for (from, to) in [(16, 20), (28, 60), (100, 2500), (2100, 2500), (2500, end), (17, end)] {
+            let gap = Data::Gap((to - from) as u64);
+            let rest = [&preface[to..], REQUEST].concat();
+            let (told, step) = told_of(&[Data::Bytes(&preface[..from]), gap, Data::Bytes(&rest)]);
+            let expect = (from >= 20).then(|| "192.0.2.7 -".to_owned());
+            let expect: Vec<String> = expect.into_iter().chain(["/mcp".to_owned()]).collect();
+            assert_eq!((told, step), (expect, Step::Continue), "{from}..{to}");
+        }
+        for (from, gap) in [(15, 1), (100, end as u64)] {
+            let step = told_of(&[Data::Bytes(&preface[..from]), Data::Gap(gap)]).1;
+            assert_eq!(step, Step::Desync, "{from}, {gap}");
         }
     }
 
