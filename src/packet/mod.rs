@@ -200,14 +200,14 @@ impl Decoder {
         };
         // A file may claim a wire length below what it holds.
         let cut = (raw.wire_len as usize).saturating_sub(raw.data.len());
-        match self.unwrap(raw.at, link::first(raw.link, raw.data, cut)?, &mut path)? {
+        match self.uncover(raw.at, link::first(raw.link, raw.data, cut)?, &mut path)? {
             Unwrapped::Packet(packet) => Ok(path.decoded(packet, false)),
             Unwrapped::Fragment(fragment) => self.gather(raw.at, &fragment, path),
         }
     }
 
     /// Takes layer after layer off.
-    fn unwrap<'a>(&self, at: Stamp, start: Wrapped<'a>, path: &mut Path) -> Result<Unwrapped<'a>, Undecodable> {
+    fn uncover<'a>(&self, at: Stamp, start: Wrapped<'a>, path: &mut Path) -> Result<Unwrapped<'a>, Undecodable> {
         let mut here = start;
         while path.layers < MAX_LAYERS {
             path.layers = path.layers.saturating_add(1);
@@ -269,7 +269,7 @@ impl Decoder {
         while complete {
             start = path;
             let whole = std::mem::take(&mut self.whole);
-            let within = self.unwrap(at, Wrapped::datagram(&whole), &mut path)?;
+            let within = self.uncover(at, Wrapped::datagram(&whole), &mut path)?;
             let Unwrapped::Fragment(inner) = within else {
                 self.whole = whole;
                 break;
@@ -279,7 +279,7 @@ impl Decoder {
         if !complete {
             return Ok(path.decoded(Packet::Fragment, false));
         }
-        match self.unwrap(at, Wrapped::datagram(&self.whole), &mut start)? {
+        match self.uncover(at, Wrapped::datagram(&self.whole), &mut start)? {
             Unwrapped::Packet(packet) => Ok(start.decoded(packet, true)),
             Unwrapped::Fragment(_) => Err(Undecodable::Nested),
         }

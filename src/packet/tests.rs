@@ -76,7 +76,7 @@ fn decode_cold<'a>(raw: &RawPacket<'a>) -> Result<Packet<'a>, Undecodable> {
         fast: false,
     };
     let start = link::first(raw.link, raw.data, cut)?;
-    match decoder(Checksums::Ignore).unwrap(raw.at, start, &mut path)? {
+    match decoder(Checksums::Ignore).uncover(raw.at, start, &mut path)? {
         Unwrapped::Packet(packet) => Ok(packet),
         Unwrapped::Fragment(_) => Ok(Packet::Fragment),
     }
