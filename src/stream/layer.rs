@@ -145,6 +145,20 @@ pub struct Prefix<'a> {
     pub ports: [u16; 2],
 }
 
+impl<'a> Prefix<'a> {
+    /// What has been said, by the directions that have said anything.
+    pub fn said(&self) -> impl Iterator<Item = (Direction, &'a [u8])> {
+        let [to_server, to_client] = self.bytes;
+        let both = [(Direction::ToServer, to_server), (Direction::ToClient, to_client)];
+        both.into_iter().filter(|(_, bytes)| !bytes.is_empty())
+    }
+
+    /// Whether nothing has been said.
+    pub fn is_silent(&self) -> bool {
+        self.said().next().is_none()
+    }
+}
+
 /// A probe's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {

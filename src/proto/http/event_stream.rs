@@ -35,7 +35,7 @@ fn probe(prefix: &Prefix<'_>) -> Probe {
     if prefix.from_start {
         return Probe::No;
     }
-    let mut short = prefix.bytes.iter().all(|bytes| bytes.is_empty());
+    let mut short = prefix.is_silent();
     for dir in [Direction::ToClient, Direction::ToServer] {
         match prefix.bytes.get(dir.index()).map(|bytes| looks(bytes)) {
             Some(Looks::Like) => return Probe::Yes { server: Some(dir) },

@@ -8,11 +8,12 @@ use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt as _, KeyInit as _};
 use ring::aead::quic::{self, HeaderProtectionKey};
 use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
-use ring::hkdf::{self, KeyType, Prk, Salt};
+use ring::hkdf::{self, Prk, Salt};
 use zeroize::Zeroizing;
 
 use super::version::{Use, Version};
 use crate::model::net::Direction;
+use crate::proto::tls::decrypt::derive::{Length, expand};
 use crate::stream::secrets::{SECRET_MAX_BYTES, Secret};
 
 const IV_BYTES: usize = 12;
@@ -267,29 +268,6 @@ fn whole_number(truncated: u32, length: usize, largest: Option<u64>) -> u64 {
         candidate.saturating_sub(window)
     } else {
         candidate
-    }
-}
-
-/// HKDF-Expand-Label with an empty context (RFC 8446, section 7.1).
-fn expand<L: KeyType, T>(
-    secret: &Prk,
-    label: &str,
-    length: L,
-    take: impl FnOnce(hkdf::Okm<'_, L>) -> Option<T>,
-) -> Option<T> {
-    const PREFIX: &[u8] = b"tls13 ";
-    let bytes = u16::try_from(length.len()).ok()?.to_be_bytes();
-    let label_bytes = [u8::try_from(PREFIX.len().saturating_add(label.len())).ok()?];
-    let info = [&bytes[..], &label_bytes, PREFIX, label.as_bytes(), &[0]];
-    take(secret.expand(&info, length).ok()?)
-}
-
-/// So many bytes of output.
-struct Length(usize);
-
-impl KeyType for Length {
-    fn len(&self) -> usize {
-        self.0
     }
 }
 

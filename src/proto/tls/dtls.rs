@@ -5,7 +5,7 @@
 //! DTLS 1.3 by themselves: a flow that is joined after its hellos stays unknown.
 
 use crate::model::chunk::{Chunk, Data};
-use crate::model::net::{Direction, Transport};
+use crate::model::net::Transport;
 use crate::model::observation::Fact;
 use crate::proto::tls::OPAQUE;
 use crate::proto::tls::frame::{ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE};
@@ -34,19 +34,14 @@ const ACK: u8 = 26;
 const FIXED_LEN: usize = 34;
 
 fn probe(prefix: &Prefix<'_>) -> Probe {
-    let [to_server, to_client] = prefix.bytes;
-    for (bytes, dir) in [(to_server, Direction::ToServer), (to_client, Direction::ToClient)] {
+    for (dir, bytes) in prefix.said() {
         let Some(first) = records(bytes) else { continue };
         let asks = first.kind == HANDSHAKE && first.body.first() == Some(&CLIENT_HELLO);
         return Probe::Yes {
             server: asks.then(|| dir.flip()),
         };
     }
-    if to_server.is_empty() && to_client.is_empty() {
-        Probe::More
-    } else {
-        Probe::No
-    }
+    if prefix.is_silent() { Probe::More } else { Probe::No }
 }
 
 fn open(_: &Env) -> Box<dyn Layer> {
@@ -128,6 +123,7 @@ fn whole_hello(message: &[u8]) -> Option<Vec<u8>> {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 mod tests {
     use super::*;
+    use crate::model::net::Direction;
     use crate::model::stamp::Stamp;
     use crate::proto::tls::tests::{ENV, extension, hello_of, sni};
     use crate::stream::layer::Output;

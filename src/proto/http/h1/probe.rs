@@ -1,7 +1,6 @@
 //! Whether bytes are the beginning of an HTTP/1.x message: the request line and the status line (RFC 9112, sections 3
 //! and 4), as far as they have come. Pure, and cheap enough for each segment of a stream that lost step.
 
-use crate::model::net::Direction;
 use crate::stream::layer::{Prefix, Probe};
 
 /// Methods that are taken for one when not even the space behind them has come.
@@ -28,11 +27,8 @@ pub(crate) enum Looks {
 /// Asks both directions, since roles are not settled yet.
 pub(super) fn probe(prefix: &Prefix<'_>) -> Probe {
     // A side that has not spoken says nothing; when neither has, there is nothing to deny yet.
-    let mut short = prefix.bytes.iter().all(|bytes| bytes.is_empty());
-    for dir in [Direction::ToServer, Direction::ToClient] {
-        let Some(bytes) = prefix.bytes.get(dir.index()).filter(|bytes| !bytes.is_empty()) else {
-            continue;
-        };
+    let mut short = prefix.is_silent();
+    for (dir, bytes) in prefix.said() {
         match (request_line(bytes), status_line(bytes)) {
             (Looks::Like, _) => {
                 return Probe::Yes {
@@ -120,6 +116,7 @@ mod tests {
     #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::arithmetic_side_effects)]
 
     use super::*;
+    use crate::model::net::Direction;
 
     fn ask(to_server: &str, to_client: &str) -> Probe {
         let bytes = [to_server.as_bytes(), to_client.as_bytes()];

@@ -21,11 +21,8 @@ pub(super) const RESUME: u32 = 1;
 const ERROR_MAX: u32 = 0x40;
 
 pub(super) fn probe(prefix: &Prefix<'_>) -> Probe {
-    let mut short = prefix.bytes.iter().all(|bytes| bytes.is_empty());
-    for dir in [Direction::ToServer, Direction::ToClient] {
-        let Some(bytes) = prefix.bytes.get(dir.index()).filter(|bytes| !bytes.is_empty()) else {
-            continue;
-        };
+    let mut short = prefix.is_silent();
+    for (dir, bytes) in prefix.said() {
         if bytes.starts_with(PREFACE) {
             return Probe::Yes {
                 server: Some(dir.flip()),
