@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::cli::setup::now;
 use crate::config::load::{Loaded, Rulebook};
 use crate::detect::signature::Signatures;
 use crate::model::defect::Defect;
@@ -100,6 +101,9 @@ fn in_force(args: &Args) -> Result<String, Vec<Defect>> {
         signatures.poison.len(),
         dirs.len()
     );
+    for (rule, when) in policy.expired(now()) {
+        let _ = writeln!(out, "# expired: {rule}, since {when}: it counts no longer");
+    }
     if args.print {
         for line in policy.to_string().lines() {
             // Writing to a String cannot fail.
@@ -165,6 +169,12 @@ mod tests {
 
     #[test]
     fn shows_what_is_in_force() {
+        let over = "[[approve]]\nport = 1\nexpires = 2000-01-01\n";
+        let told = check("", over, false).unwrap();
+        assert!(
+            told.ends_with("# expired: approve #1, since 2000-01-02T00:00:00.000000Z: it counts no longer\n"),
+            "{told}"
+        );
         let policy = "[home]\nnetworks = ['10.0.0.0/8']\n[[approve]]\nport = 8000\nowner = 'platform team'\n";
         let short = "# configuration: c.toml\n# policy: p.toml\n# pins: none\n# privacy key: random, of each run\n# signatures: ";
         assert!(check("", policy, false).unwrap().starts_with(short));

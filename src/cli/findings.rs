@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::bail;
 
 use crate::cli::report::moment;
+use crate::cli::setup::now;
 use crate::config::load::Loaded;
 use crate::model::stamp::Timestamp;
 use crate::store::default_path;
@@ -111,10 +111,4 @@ fn who() -> String {
         .filter_map(|name| std::env::var(name).ok())
         .find(|name| !name.is_empty())
         .unwrap_or_else(|| "unknown".to_owned())
-}
-
-#[expect(clippy::disallowed_methods, reason = "people decide by the clock on the wall")]
-fn now() -> Timestamp {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_nanos(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }

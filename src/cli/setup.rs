@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 
@@ -16,6 +17,7 @@ use crate::model::defect::Defect;
 use crate::model::event::Event;
 use crate::model::past::Past;
 use crate::model::server::View;
+use crate::model::stamp::Timestamp;
 use crate::sink::Sink as _;
 use crate::store::sqlite::{Reader, Writer};
 use crate::store::{StoreError, default_path};
@@ -184,4 +186,11 @@ pub fn events(view: &View) -> Vec<Event> {
             .map(|finding| Event::Finding(Box::new(finding.clone()))),
     );
     events
+}
+
+/// The clock on the wall: runs, retention and what people decide are of it, and packets never.
+#[expect(clippy::disallowed_methods, reason = "the command line may ask a clock")]
+pub fn now() -> Timestamp {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }

@@ -5,7 +5,7 @@
 //! more than ever before. The last two need a baseline, which the store keeps (`model/past.rs`); without one they are
 //! silent, and the second is told as less.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -61,11 +61,13 @@ impl Detector for Behaviour {
         self.installed(server, all, out);
         if let Some(past) = &all.past {
             out.findings.extend(volume(server, past));
-            upstream(server, all, past, out);
         }
     }
 
     fn review_all(&self, all: &View, out: &mut Findings) {
+        if let Some(past) = &all.past {
+            upstreams(all, past, out);
+        }
         // On a tap that shows one direction nobody answers.
         let counters = &all.capture.counters;
         if counters.blind.one_sided_flows * 2 > counters.flows {
@@ -185,34 +187,37 @@ fn rate(first: Timestamp, last: Timestamp, requests: u64) -> Option<f64> {
 }
 
 /// Clients of a server whose own MCP servers are known from earlier runs, where this use is not.
-fn upstream(server: &Server, all: &View, past: &Past, out: &mut Findings) {
-    let moment = server.seen.first.time;
-    let known = past.servers.get(&server.id).and_then(|known| known.before(moment));
-    for (client, peer) in &server.peers {
-        let (Some(mark), false) = (peer.answered, *client == server.endpoint.addr) else {
-            continue;
-        };
-        let old = |host: &&Server| {
-            let before = past.servers.get(&host.id).and_then(|known| known.before(moment));
-            host.endpoint.addr == *client && host.evidence == ServerEvidence::Message && before.is_some()
-        };
-        let Some(host) = all.servers.iter().find(old) else {
-            continue;
-        };
-        if Scope::of(*client) == Scope::Loopback || known.is_some_and(|state| state.clients.contains(client)) {
-            continue;
+fn upstreams(all: &View, past: &Past, out: &mut Findings) {
+    let before = |server: &Server, moment| past.servers.get(&server.id)?.before(moment);
+    let read = |server: &&Server| server.evidence == ServerEvidence::Message && server.scope != Scope::Loopback;
+    let hosts: BTreeMap<IpAddr, &Server> = all
+        .servers
+        .iter()
+        .filter(read)
+        .filter(|server| before(server, server.seen.first.time).is_some())
+        .map(|server| (server.endpoint.addr, server))
+        .collect();
+    for server in all.servers.iter().filter(read) {
+        let known = before(server, server.seen.first.time);
+        for (client, peer) in &server.peers {
+            let (Some(mark), Some(host)) = (peer.answered, hosts.get(client)) else {
+                continue;
+            };
+            if *client == server.endpoint.addr || known.is_some_and(|state| state.clients.contains(client)) {
+                continue;
+            }
+            let title = format!(
+                "The host of MCP server {} asks another one for the first time: {} at {}",
+                about::server_name(host),
+                about::server_name(server),
+                server.endpoint
+            );
+            let mut finding = about::marked(Kind::BehaviourAnomaly, server, Severity::Low, title, Some(mark));
+            finding.key.rule = "new-upstream".into();
+            finding.key.client = Some(*client);
+            finding.confidence = 0.6;
+            out.findings.push(finding);
         }
-        let title = format!(
-            "The host of MCP server {} asks another one for the first time: {} at {}",
-            about::server_name(host),
-            about::server_name(server),
-            server.endpoint
-        );
-        let mut finding = about::marked(Kind::BehaviourAnomaly, server, Severity::Low, title, Some(mark));
-        finding.key.rule = "new-upstream".into();
-        finding.key.client = Some(*client);
-        finding.confidence = 0.6;
-        out.findings.push(finding);
     }
 }
 

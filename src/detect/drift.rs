@@ -57,8 +57,10 @@ impl Detector for Drift {
         let mut told = Findings::default();
         let pinned = self.policy.pins().of(server);
         let past = all.past.as_ref().and_then(|past| past.servers.get(&server.id));
+        let replaced = pinned.is_some_and(|pinned| is_another(server, pinned.server_name.as_ref()));
         for tool in &server.tools {
             match pinned.and_then(|pinned| pinned.tool(&tool.name)) {
+                Some(_) if replaced => {}
                 Some(pin) => self.against_pin(server, tool, pin, &mut told),
                 None => {
                     let before = past.and_then(|past| self.against_past(server, tool, past, &mut told));
@@ -117,6 +119,13 @@ impl Drift {
             out.findings.push(finding);
         }
     }
+}
+
+/// Whether the server at a place is another one than was known there: then its tools are its own, and that it is another
+/// says enough.
+fn is_another(server: &Server, known: Option<&String>) -> bool {
+    let names = || server.identities.iter().map(|identity| &identity.name);
+    known.is_some_and(|known| names().next().is_some() && names().all(|name| name != known))
 }
 
 /// Every definition that a tool had in this run, oldest first.

@@ -96,9 +96,9 @@ fn definitions(tool: &Tool) -> Vec<Definition> {
     all
 }
 
-/// The class of credential within which two definitions were given by turns; the first of several.
+/// The class of credential within which two definitions, the earlier first, were given by turns; the first of several.
 pub(super) fn interleaved(server: &Server, one: &Definition, other: &Definition) -> Option<Auth> {
-    if several_versions(server) {
+    if one.seen.last <= other.seen.first || several_versions(server) {
         return None;
     }
     let classes = [Auth::None, Auth::Other, Auth::Basic, Auth::ApiKey, Auth::Bearer];

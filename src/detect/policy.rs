@@ -34,7 +34,8 @@ impl Detector for Obedience {
             return;
         }
         let now = all.now();
-        for ((client, name), calls) in &server.calls {
+        // A call whose name was not read breaks no rule.
+        for ((client, name), calls) in server.calls.iter().filter(|((_, name), _)| !name.is_empty()) {
             out.findings.extend(self.call(server, (*client, name), calls, now));
         }
         for tool in server.tools.iter().filter(|tool| !tool.gone) {

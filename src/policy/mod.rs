@@ -139,6 +139,16 @@ impl Policy {
         self.backends.iter().any(|backend| backend.holds(server, host))
     }
 
+    /// Sections that have run out at a moment, and when they did.
+    pub fn expired(&self, now: Timestamp) -> Vec<(Arc<str>, Timestamp)> {
+        let approvals = self.approvals.iter().map(|approval| (&approval.rule, approval.until));
+        let allows = self.allows.iter().map(|allow| (&allow.rule, allow.until));
+        let quiet = self.quiet.terms();
+        let all = approvals.chain(allows).chain(quiet);
+        all.filter_map(|(rule, until)| Some((Arc::clone(rule), until.filter(|until| *until <= now)?)))
+            .collect()
+    }
+
     /// The lock file that the policy names, as written.
     pub fn pins_file(&self) -> Option<&Path> {
         self.pins_file.as_deref()

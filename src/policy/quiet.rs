@@ -107,6 +107,16 @@ impl Findings {
 }
 
 impl Quiet {
+    /// Sections that may run out, and when.
+    pub(super) fn terms(&self) -> impl Iterator<Item = (&Arc<str>, Option<Timestamp>)> {
+        let ignores = self.ignores.iter().map(|ignore| (&ignore.rule, ignore.until));
+        ignores.chain(
+            self.suppressions
+                .iter()
+                .map(|suppress| (&suppress.rule, suppress.until)),
+        )
+    }
+
     fn ignores(&self, client: IpAddr, now: Timestamp) -> bool {
         let counts = |ignore: &&Ignore| ignore.until.is_none_or(|until| now < until);
         self.ignores

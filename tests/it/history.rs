@@ -345,6 +345,49 @@ fn earlier_runs_are_remembered_by_the_store() {
     );
 }
 
+/// Yesterday's port of a developer's machine is today's port of another program.
+#[test]
+fn another_server_at_the_same_place_is_told_once() {
+    let place = Place::new();
+    let store = ["--store", "s.db"];
+    capture(&place, "then.pcap", &[USUAL], 0);
+    place.run(&["pin", "--capture", "then.pcap", "--pins", "a.lock"]);
+    replay(&place, "then.pcap", &store);
+    let script = USUAL.script();
+    let renamed = script.acts.into_iter().map(|(ends, act)| {
+        let act = match act {
+            talk::Act::Down(bytes) => {
+                let text = String::from_utf8(bytes).unwrap();
+                talk::Act::Down(
+                    text.replace("ledger\",", "weathr\",")
+                        .replace("Adds up", "Tell me")
+                        .into_bytes(),
+                )
+            }
+            act => act,
+        };
+        (ends, act)
+    });
+    let renamed = Script {
+        acts: renamed.collect(),
+    };
+    let mut frames = talk::packets(&renamed, &PLAIN);
+    frames.iter_mut().for_each(|(nanos, _)| *nanos += DAY_NANOS);
+    place.file("now.pcap", talk::pcap(&frames));
+    for (options, severity) in [
+        (&store[..], "medium"),
+        (&["--store", "none", "--pins", "a.lock"], "high"),
+    ] {
+        let report = replay(&place, "now.pcap", options);
+        let told = found(&report, "tool-drift");
+        assert_eq!(told.len(), 1, "{told:#?}");
+        assert_eq!(
+            (&told[0]["severity"], &told[0]["where"]),
+            (&severity.into(), &"serverInfo.name".into())
+        );
+    }
+}
+
 #[test]
 fn an_approval_is_written_and_counts() {
     let place = Place::new();

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::cli::live::ledger::Ledger;
-use crate::cli::setup;
+use crate::cli::setup::{self, now};
 use crate::config::load::Loaded;
 use crate::detect::panel::Ruleset;
 use crate::engine::Shared;
@@ -18,7 +18,6 @@ use crate::engine::live::Live;
 use crate::engine::review::review;
 use crate::model::counters::Counters;
 use crate::model::server::{Server, View};
-use crate::model::stamp::Timestamp;
 use crate::report::display::terminal;
 use crate::sink::runner::{self, Pressure, Runner};
 use crate::store::sqlite::{Retention, Writer};
@@ -345,11 +344,4 @@ fn hostname() -> String {
         "" => "unknown".to_owned(),
         name => name.to_owned(),
     }
-}
-
-/// Runs and retention are of the clock on the wall.
-#[expect(clippy::disallowed_methods, reason = "the command line may ask a clock")]
-fn now() -> Timestamp {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_nanos(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }

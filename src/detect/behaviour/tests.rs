@@ -89,6 +89,7 @@ fn told(view: &View) -> Vec<(String, &'static str, Option<IpAddr>)> {
     view.servers
         .iter()
         .for_each(|server| detector.review(server, view, &mut out));
+    detector.review_all(view, &mut out);
     let findings = out.findings.iter();
     findings
         .map(|finding| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::detect::drift::pinned::{full, parse};
-use crate::detect::drift::{Change, Drift, changed, drift, hex, history, tell_change, tell_clients};
+use crate::detect::drift::{Change, Drift, changed, drift, hex, history, is_another, tell_change, tell_clients};
 use crate::detect::{Findings, about};
 use crate::model::finding::Severity;
 use crate::model::mcp::Auth;
@@ -24,11 +24,11 @@ impl Drift {
         let history = history(tool);
         let after = history.first()?;
         let before = past.definition(&tool.name, after.seen.first.time)?;
-        if before.sha256 == full(&after.sha256) {
+        let state = past.before(after.seen.first.time);
+        if before.sha256 == full(&after.sha256) || state.is_some_and(|state| is_another(server, state.name.as_ref())) {
             return None;
         }
         let change = Change::between(&before.definition, &after.definition, &self.suspicion);
-        let state = past.before(after.seen.first.time);
         let announced = state.and_then(|state| announced(server, state, after.seen.first.time));
         let mut finding = changed(server, tool, &change, after, announced);
         let known = parse(&before.sha256);
@@ -81,9 +81,11 @@ pub(super) fn server(server: &Server, past: &PastServer, out: &mut Findings) {
     } else {
         Severity::Medium
     };
-    if let (Some(old), Some(first)) = (&state.name, server.identities.first())
-        && *old != first.name
-    {
+    if let (Some(old), Some(first), true) = (
+        &state.name,
+        server.identities.first(),
+        is_another(server, state.name.as_ref()),
+    ) {
         let title = format!(
             "MCP server at {} calls itself {}, no longer {old}",
             server.endpoint, first.name
@@ -97,6 +99,7 @@ pub(super) fn server(server: &Server, past: &PastServer, out: &mut Findings) {
             None,
             (first.mark, first.seen),
         );
+        return;
     }
     let earliest = server
         .instructions

@@ -1,6 +1,8 @@
 //! Against what is pinned: whatever differs breaks the pin.
 
-use crate::detect::drift::{Change, Drift, changed, drift, hex, history, new_version, tell_change, tell_clients};
+use crate::detect::drift::{
+    Change, Drift, changed, drift, hex, history, is_another, new_version, tell_change, tell_clients,
+};
 use crate::detect::{Findings, about};
 use crate::model::finding::Severity;
 use crate::model::mcp::Auth;
@@ -44,31 +46,6 @@ pub(super) fn server(server: &Server, pinned: &PinnedServer, out: &mut Findings)
         finding.key.tool = what.1.map(str::to_owned);
         out.findings.push(finding);
     };
-    // Who asks with credentials may be of another role than whoever was watched when the pin was made.
-    let roles = server.auth != Some(Auth::None);
-    for tool in server.tools.iter().filter(|tool| pinned.tool(&tool.name).is_none()) {
-        let severity = if roles { Severity::Medium } else { Severity::High };
-        let title = format!("Tool {} of {name} is not pinned, and its server is", tool.name);
-        tell(
-            severity,
-            title,
-            ("result.tools", Some(&tool.name)),
-            (tool.mark, tool.seen),
-        );
-    }
-    if let Some(last) = server.listings.iter().max_by_key(|listing| listing.seen.last) {
-        let listed = |tool: &&PinnedTool| server.tools.iter().any(|found| found.name == tool.name && !found.gone);
-        for tool in pinned.tools.iter().filter(|tool| !listed(tool)) {
-            let title = format!("Tool {} of {name} is pinned and no longer offered", tool.name);
-            let severity = if roles { Severity::Low } else { Severity::Medium };
-            tell(
-                severity,
-                title,
-                ("result.tools", Some(&tool.name)),
-                (last.mark, last.seen),
-            );
-        }
-    }
     for identity in &server.identities {
         let at = (identity.mark, identity.seen);
         if pinned
@@ -94,6 +71,34 @@ pub(super) fn server(server: &Server, pinned: &PinnedServer, out: &mut Findings)
                 pinned.server_version.as_deref().unwrap_or_default()
             );
             tell(Severity::Low, title, ("serverInfo.version", None), at);
+        }
+    }
+    if is_another(server, pinned.server_name.as_ref()) {
+        return;
+    }
+    // Who asks with credentials may be of another role than whoever was watched when the pin was made.
+    let roles = server.auth != Some(Auth::None);
+    for tool in server.tools.iter().filter(|tool| pinned.tool(&tool.name).is_none()) {
+        let severity = if roles { Severity::Medium } else { Severity::High };
+        let title = format!("Tool {} of {name} is not pinned, and its server is", tool.name);
+        tell(
+            severity,
+            title,
+            ("result.tools", Some(&tool.name)),
+            (tool.mark, tool.seen),
+        );
+    }
+    if let Some(last) = server.listings.iter().max_by_key(|listing| listing.seen.last) {
+        let listed = |tool: &&PinnedTool| server.tools.iter().any(|found| found.name == tool.name && !found.gone);
+        for tool in pinned.tools.iter().filter(|tool| !listed(tool)) {
+            let title = format!("Tool {} of {name} is pinned and no longer offered", tool.name);
+            let severity = if roles { Severity::Low } else { Severity::Medium };
+            tell(
+                severity,
+                title,
+                ("result.tools", Some(&tool.name)),
+                (last.mark, last.seen),
+            );
         }
     }
     if let Some(hash) = &pinned.instructions_sha256 {
