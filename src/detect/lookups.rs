@@ -138,6 +138,7 @@ impl Detector for Lookups {
                 }
             }
             Fact::Announced(_)
+            | Fact::Credential(_)
             | Fact::Mcp(_)
             | Fact::Resolved(_)
             | Fact::TlsAnswer(_)

@@ -7,6 +7,7 @@ pub mod drift;
 pub mod equivocation;
 pub mod exposure;
 pub mod fingerprint;
+pub mod lineage;
 pub mod lookups;
 pub mod panel;
 pub mod policy;
@@ -64,6 +65,8 @@ impl FactMask {
     pub const VIOLATION: Self = Self(16);
     /// `Fact::TlsAnswer`.
     pub const TLS_ANSWER: Self = Self(32);
+    /// `Fact::Credential`.
+    pub const CREDENTIAL: Self = Self(64);
 
     /// Either set.
     pub const fn or(self, other: Self) -> Self {
@@ -94,6 +97,10 @@ pub const DETECTORS: &[panel::Row] = &[
     panel::Row {
         name: "secrets",
         build: secrets::SecretScan::build,
+    },
+    panel::Row {
+        name: "lineage",
+        build: lineage::Lineage::build,
     },
     panel::Row {
         name: "lookups",

@@ -52,6 +52,7 @@ impl Panel {
     /// Shows one observation to every detector that wants such facts.
     pub fn inspect(&self, seen: &Observation<'_>, out: &mut Findings) {
         let mask = match seen.fact {
+            Fact::Credential(_) => FactMask::CREDENTIAL,
             Fact::Dns(_) => FactMask::DNS,
             Fact::Http(_) => FactMask::HTTP,
             // What does not look like MCP is not worth a look into its text.

@@ -8,7 +8,7 @@ use crate::detect::signature::{Plain, Signatures};
 use crate::model::finding::Sample;
 
 /// Values under this many bytes show nothing.
-const MIN_VALUE_BYTES: usize = 16;
+pub const MIN_VALUE_BYTES: usize = 16;
 /// Most characters of the end.
 const MAX_TAIL: usize = 4;
 

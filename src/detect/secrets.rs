@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 
+use crate::detect::fingerprint::Fingerprints;
 use crate::detect::panel::Ruleset;
 use crate::detect::signature::secrets::{Hit, Place};
 use crate::detect::signature::{Plain, Signatures};
@@ -21,7 +22,9 @@ use crate::model::mcp::JsonRpc;
 use crate::model::message::{Field, Headers, Request};
 use crate::model::net::{Direction, Scope};
 use crate::model::observation::{Fact, Mcp, Observation};
+use crate::model::server::Mark;
 use crate::model::stamp::Span;
+use crate::model::trace::{Least, Topic, Trace, TraceKey};
 
 /// Most findings of one message; further hits at places already told still count.
 const MAX_FINDINGS_PER_MESSAGE: usize = 64;
@@ -60,11 +63,13 @@ const SESSION_KEYS: [&str; 4] = ["session", "session_id", "sessionid", "sid"];
 #[derive(Debug)]
 pub struct SecretScan {
     signatures: Arc<Signatures>,
+    fingerprints: Fingerprints,
 }
 
 /// Findings of one observation while they are made.
 struct Report<'r, 'a> {
     signatures: &'r Signatures,
+    fingerprints: &'r Fingerprints,
     seen: &'r Observation<'a>,
     mcp: &'r Mcp<'a>,
     site: SiteKey,
@@ -77,13 +82,16 @@ struct Report<'r, 'a> {
 
 impl SecretScan {
     /// With the rules in force.
-    pub const fn new(signatures: Arc<Signatures>) -> Self {
-        Self { signatures }
+    pub const fn new(signatures: Arc<Signatures>, fingerprints: Fingerprints) -> Self {
+        Self {
+            signatures,
+            fingerprints,
+        }
     }
 
     /// For [`super::DETECTORS`].
     pub fn build(rules: &Ruleset) -> Box<dyn Detector> {
-        Box::new(Self::new(Arc::clone(&rules.signatures)))
+        Box::new(Self::new(Arc::clone(&rules.signatures), rules.fingerprints.clone()))
     }
 }
 
@@ -100,6 +108,7 @@ impl Detector for SecretScan {
         let site = about::site_seen(&mcp.site, &self.signatures);
         let mut report = Report {
             signatures: &self.signatures,
+            fingerprints: &self.fingerprints,
             seen,
             mcp,
             site,
@@ -152,13 +161,9 @@ impl Report<'_, '_> {
         let signatures = self.signatures;
         signatures.secrets.scan(plain.text(), place, &mut |hit| {
             let path = walk.path_at(prefix, plain.origin(&hit.value).start);
-            let path = blank(&path, hit);
-            self.add(
-                hit,
-                hit.rule.kind,
-                hit.rule.severity,
-                redact::blank_hits(&path, signatures),
-            );
+            let path = redact::blank_hits(&blank(&path, hit), signatures);
+            self.trace(hit, &path);
+            self.add(hit, hit.rule.kind, hit.rule.severity, path);
         });
     }
 
@@ -250,6 +255,31 @@ impl Report<'_, '_> {
             Kind::SecretInTransit => self.add(hit, Kind::TokenInUrl, hit.rule.severity, place),
             kind => self.add(hit, kind, hit.rule.severity, place),
         }
+    }
+
+    /// A credential in a body may be seen again elsewhere (`lineage.rs`).
+    fn trace(&mut self, hit: &Hit<'_, '_>, place: &str) {
+        let value = hit.text.get(hit.value.clone()).unwrap_or_default();
+        let many = self.out.traces.len() >= MAX_FINDINGS_PER_MESSAGE;
+        if many || hit.rule.kind != Kind::SecretInTransit || value.len() < redact::MIN_VALUE_BYTES {
+            return;
+        }
+        let tuple = self.seen.flow.tuple;
+        let mark = Mark {
+            at: self.seen.at,
+            flow: tuple,
+            session: self.mcp.session,
+        };
+        let key = TraceKey {
+            topic: Topic::Credential,
+            site: Some(self.site.clone()),
+            client: tuple.client.addr,
+            server: tuple.server,
+            place: place.into(),
+            about: Some(hit.rule.id.clone()),
+            subject: self.fingerprints.of(value),
+        };
+        self.out.traces.push(Trace::once(key, mark, Least::default()));
     }
 
     fn add(&mut self, hit: &Hit<'_, '_>, kind: Kind, severity: Severity, place: String) {

@@ -380,6 +380,7 @@ impl<'p> Pipe<'p> {
                         name(reader, host);
                     }
                     Fact::Announced(_)
+                    | Fact::Credential(_)
                     | Fact::Dns(_)
                     | Fact::Http(_)
                     | Fact::Mcp(_)
@@ -423,6 +424,7 @@ fn observe(
         Fact::Mcp(mcp) => seen.mcp |= mcp.relevant,
         Fact::Tls(tls) => seen.hello = Some(Hello::of(&tls)),
         Fact::Announced(_)
+        | Fact::Credential(_)
         | Fact::Dns(_)
         | Fact::Http(_)
         | Fact::Resolved(_)

@@ -1,5 +1,9 @@
 //! What a flow's request heads call the server: of the last one, and of all that carried JSON-RPC.
 
+use std::hash::BuildHasher as _;
+
+use foldhash::quality::FixedState;
+
 use crate::mcp::site;
 use crate::model::flow::FlowInfo;
 use crate::model::mcp::Site;
@@ -15,6 +19,8 @@ pub(super) struct Names {
     template: String,
     /// A `Fact::Http` was given for these names.
     told: bool,
+    /// Hash of the last `Authorization`.
+    authorization: u64,
     /// What led to the server where no request head names it: a TLS hello, or the relay before it.
     below: Option<String>,
     home: Home,
@@ -51,6 +57,15 @@ impl Names {
     /// Whether a `Fact::Http` was given for these names; from now on it was.
     pub(super) fn told(&mut self) -> bool {
         std::mem::replace(&mut self.told, true)
+    }
+
+    /// Whether a request has another `Authorization` than the one before it. One is taken for another once in 2^64.
+    pub(super) fn asks_with(&mut self, request: &Request) -> bool {
+        let Some(value) = request.headers.get(Field::Authorization) else {
+            return false;
+        };
+        let hash = FixedState::with_seed(0).hash_one(value);
+        std::mem::replace(&mut self.authorization, hash) != hash
     }
 
     /// A layer below the messages names the host.

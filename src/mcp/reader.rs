@@ -116,14 +116,22 @@ impl Reader {
         let request = transaction.and_then(|transaction| transaction.request.as_ref());
         if let Some(request) = request {
             self.names.learn(request);
-            if let (Direction::ToServer, Some(transaction)) = (message.dir, transaction)
-                && !self.names.told()
-            {
-                out(Observation {
-                    at: message.at,
-                    flow,
-                    fact: Fact::Http(transaction),
-                });
+            if let (Direction::ToServer, Some(transaction)) = (message.dir, transaction) {
+                let named = !self.names.told();
+                if self.names.asks_with(request) || (named && request.headers.has(Field::Authorization)) {
+                    out(Observation {
+                        at: message.at,
+                        flow,
+                        fact: Fact::Credential(transaction),
+                    });
+                }
+                if named {
+                    out(Observation {
+                        at: message.at,
+                        flow,
+                        fact: Fact::Http(transaction),
+                    });
+                }
             }
         }
         let (bytes, cut) = match message.body {

@@ -117,9 +117,13 @@ pub fn auth(request: &Request) -> Auth {
     auth
 }
 
-/// Whether a field is named like an API key. `Mcp-*` fields carry arguments and sessions, not credentials.
 fn names_a_key(headers: &Headers) -> bool {
-    headers.iter().any(|(name, value)| {
+    keys(headers).next().is_some()
+}
+
+/// Fields that are named like an API key. `Mcp-*` fields carry arguments and sessions, not credentials.
+pub fn keys(headers: &Headers) -> impl Iterator<Item = (&[u8], &[u8])> {
+    headers.iter().filter(|(name, value)| {
         const WORDS: [&[u8]; 5] = [b"apikey", b"token", b"secret", b"passw", b"credential"];
         const ENDS: [&[u8]; 4] = [b"-key", b"_key", b"-auth", b"-authorization"];
         // Keys of caches, of retries and of the WebSocket handshake open nothing.

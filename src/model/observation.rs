@@ -30,6 +30,8 @@ pub struct Observation<'a> {
 pub enum Fact<'a> {
     /// A service tells by DNS where it is.
     Announced(Announced<'a>),
+    /// A request head with a value of `Authorization`, or of it for a `Host` or path, that this flow had not shown before.
+    Credential(&'a Transaction),
     /// A DNS question, asked or repeated by its answer.
     Dns(Dns<'a>),
     /// A request head with a `Host` or path that this flow had not shown before.

@@ -49,13 +49,76 @@ pub struct Trace {
     pub count: u64,
     /// Earliest evidence.
     pub mark: Mark,
+    /// Messages behind it.
+    pub messages: Least,
+}
+
+/// The least hashes of a set of messages: two sets that share one hold the same message, and of two sets of which one is
+/// a fair part of the other the least are likely shared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Least(Vec<u64>);
+
+impl Least {
+    /// Hashes that are kept.
+    const MAX: usize = 16;
+
+    /// Of one message.
+    pub fn one(hash: u64) -> Self {
+        Self(vec![hash])
+    }
+
+    /// Whether both hold the same message.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.0.iter().any(|hash| other.0.binary_search(hash).is_ok())
+    }
+
+    fn join(&mut self, other: &Self) {
+        for hash in &other.0 {
+            if let Err(at) = self.0.binary_search(hash)
+                && at < Self::MAX
+            {
+                self.0.insert(at, *hash);
+                self.0.truncate(Self::MAX);
+            }
+        }
+    }
 }
 
 impl Trace {
+    /// Seen once.
+    pub const fn once(key: TraceKey, mark: Mark, messages: Least) -> Self {
+        Self {
+            key,
+            seen: Span::at(mark.at),
+            count: 1,
+            mark,
+            messages,
+        }
+    }
+
     /// Joins another trace of the same key. The order does not matter.
     pub fn join(&mut self, other: &Self) {
         self.seen.join(other.seen);
         self.count = self.count.saturating_add(other.count);
         self.mark = self.mark.min(other.mark);
+        self.messages.join(&other.messages);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_are_kept_in_any_order() {
+        let join = |hashes: &mut dyn Iterator<Item = u64>| {
+            let mut all = Least::default();
+            hashes.for_each(|hash| all.join(&Least::one(hash)));
+            all
+        };
+        let up = join(&mut (0..100));
+        assert_eq!(up, join(&mut (0..100).rev()));
+        assert!(up.0.len() == Least::MAX && up.meets(&join(&mut (15..90))));
+        assert!(!up.meets(&join(&mut (100..200))) && !up.meets(&Least::default()));
     }
 }

@@ -86,7 +86,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("domain", &["proto"]),
     ("etherparse", &["packet", "source"]),
     ("flate2", &["proto", "source"]),
-    ("foldhash", &["detect", "flow", "inventory", "proto"]),
+    ("foldhash", &["detect", "flow", "inventory", "mcp", "proto"]),
     ("hashbrown", &["flow"]),
     ("httparse", &["proto"]),
     ("indicatif", &["cli"]),

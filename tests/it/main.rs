@@ -16,6 +16,7 @@ mod http;
 mod joins;
 mod kinds;
 mod layers;
+mod lineage;
 mod lookalikes;
 mod packed;
 mod policies;

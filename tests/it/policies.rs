@@ -53,7 +53,7 @@ fn session(place: Ends, tools: &[(&str, &str)], calls: &[&str]) -> Script {
 }
 
 /// The report of a script under a policy.
-fn report(script: &Script, policy: &str) -> Value {
+pub(crate) fn report(script: &Script, policy: &str) -> Value {
     let place = Place::new();
     place.file("a.pcap", talk::pcap(&talk::packets(script, &PLAIN)));
     place.file("policy.toml", policy);

@@ -231,6 +231,7 @@ pub(crate) fn listen(row: &'static Protocol, sample: &Sample, turns: &[Turn]) ->
             Output::Message(message) => told.push(line(&message)),
             Output::Fact(_, fact) => told.push(match fact {
                 Fact::Announced(announced) => format!("{announced:?}"),
+                Fact::Credential(_) => "credential".to_owned(),
                 Fact::Dns(dns) => format!("{dns:?}"),
                 Fact::Http(transaction) => {
                     format!(

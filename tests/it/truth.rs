@@ -26,11 +26,6 @@ const LATER: &[(&str, &[&str], &str)] = &[
         "the label wants a masked sample of a card number and of a key block; the contract gives a card none, and the \
          public part of a key block is its head line",
     ),
-    (
-        "token_passthrough",
-        &["finding:token-passthrough"],
-        "the two legs are not compared",
-    ),
 ];
 
 const POISON: &str = "poisoning is not looked for";

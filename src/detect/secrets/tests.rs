@@ -86,7 +86,7 @@ fn run(dir: Direction, json: Option<&str>, target: &str, fields: &[(&str, &str)]
     };
     let mut out = Findings::default();
     thread_local!(static SIGNATURES: Arc<Signatures> = Arc::new(Signatures::builtin()));
-    let scan = SecretScan::new(SIGNATURES.with(Clone::clone));
+    let scan = SecretScan::new(SIGNATURES.with(Clone::clone), Fingerprints::random());
     scan.inspect(
         &Observation {
             at,

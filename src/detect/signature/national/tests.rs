@@ -1,3 +1,5 @@
+//! Tests of the numbers of states: none of those here was given to anybody.
+
 use super::*;
 use crate::detect::signature::numbers::scan;
 use crate::detect::signature::secrets::Class;
@@ -13,7 +15,7 @@ fn found(text: &str) -> Vec<(National, &str)> {
     out
 }
 
-/// None of the numbers here was given to anybody.
+/// A number with its check digits.
 fn complete(kind: National, shape: &str) -> String {
     filled(kind, shape, true).unwrap_or_else(|| panic!("{kind:?} {shape}"))
 }
