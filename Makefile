@@ -9,7 +9,7 @@ FUZZ := RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
 FUZZ_DIRS := --fuzz-dir tests/fuzz --target-dir target/fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build bench fuzz fuzz-build soak audit clean deps
+.PHONY: help demo test lint build accuracy bench fuzz fuzz-build soak audit clean deps
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ lint: deps ## Format, lints and documentation
 
 build: deps ## Build the optimised binary: target/release/shadowtap
 	$(CARGO) build --release --locked
+
+accuracy: deps ## Tell poisoned texts from ordinary ones: recall by style, false alarms
+	$(CARGO) test --quiet --locked --test accuracy -- --nocapture --test-threads=1
 
 bench: deps ## Measure every stage and whole replays (SHADOWTAP_BENCH_CAPTURE=FILE measures on a capture)
 	@.ci/deps tcpdump

@@ -98,7 +98,7 @@ fn in_force(args: &Args) -> Result<String, Vec<Defect>> {
         "# signatures: {} names, {} credentials and personal data, {} indicators; own folders: {}",
         signatures.names.rules().len(),
         signatures.secrets.rules().len(),
-        signatures.poison.len(),
+        signatures.poison.rules().len(),
         dirs.len()
     );
     for (rule, when) in policy.expired(now()) {

@@ -10,6 +10,7 @@ pub mod fingerprint;
 pub mod lineage;
 pub mod lookups;
 pub mod panel;
+pub mod poison;
 pub mod policy;
 pub mod presence;
 pub mod redact;
@@ -101,6 +102,10 @@ pub const DETECTORS: &[panel::Row] = &[
     panel::Row {
         name: "lineage",
         build: lineage::Lineage::build,
+    },
+    panel::Row {
+        name: "poison",
+        build: poison::PoisonScan::build,
     },
     panel::Row {
         name: "lookups",

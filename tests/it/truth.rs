@@ -17,9 +17,6 @@ const LATER: &[(&str, &[&str], &str)] = &[
         &["transport"],
         "the label names one transport, both are in the capture",
     ),
-    ("poison_tools", &["finding:tool-poisoning"], POISON),
-    ("rugpull_in_session", &["finding:tool-poisoning"], POISON),
-    ("rugpull_two_sessions", &["finding:tool-poisoning"], POISON),
     (
         "secrets_in_transit",
         &["finding:credit_card", "finding:private_key_pem"],
@@ -27,8 +24,6 @@ const LATER: &[(&str, &[&str], &str)] = &[
          public part of a key block is its head line",
     ),
 ];
-
-const POISON: &str = "poisoning is not looked for";
 
 #[test]
 fn reports_are_true() {

@@ -79,9 +79,10 @@ impl Change {
         let known = suspicion.of_definition(&old);
         let fresh = suspicion.of_definition(&new);
         if fresh.is_recorded() && fresh.score > known.score {
-            change
-                .alarming
-                .insert(format!("suspicious text ({})", fresh.groups.join(", ")));
+            change.alarming.insert(format!(
+                "suspicious text ({})",
+                fresh.groups.into_keys().collect::<Vec<_>>().join(", ")
+            ));
         }
         let old_parameters = parameters(&old);
         for name in parameters(&new).difference(&old_parameters) {

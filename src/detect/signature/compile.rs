@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::file::{self, AnyRule, Example, Placed};
 use super::names::{NameRule, Named, Names};
+use super::poison::{self, Poison, PoisonRule, Words};
 use super::resolvers::{Resolver, Resolvers};
 use super::secrets::Secrets;
 use crate::model::defect::Defect;
@@ -45,27 +46,6 @@ const BUILTIN: [(&str, &str); 6] = [
 /// Compiled size of one expression.
 const MAX_PATTERN_BYTES: usize = 1024 * 1024;
 
-/// Wording or characters that steer a model. The poisoning detector compiles these.
-#[derive(Clone, Debug)]
-pub struct PoisonRule {
-    /// Id.
-    pub id: Arc<str>,
-    /// What it shows.
-    pub title: String,
-    /// Only the best rule of a group counts.
-    pub group: String,
-    /// Points out of 100.
-    pub weight: u8,
-    /// Language, or `any`.
-    pub lang: String,
-    /// Where it applies; empty is everywhere.
-    pub scope: Vec<String>,
-    /// Expression over text.
-    pub pattern: String,
-    /// References.
-    pub references: Vec<String>,
-}
-
 /// All signatures in force.
 #[derive(Debug)]
 pub struct Signatures {
@@ -75,8 +55,8 @@ pub struct Signatures {
     pub resolvers: Resolvers,
     /// Credentials and personal data.
     pub secrets: Secrets,
-    /// Wording that steers a model.
-    pub poison: Vec<PoisonRule>,
+    /// Wording and characters that steer a model.
+    pub poison: Poison,
     pub(super) examples: Vec<RuleExamples>,
 }
 
@@ -205,7 +185,8 @@ impl Set {
     /// `trusted`: only built-in files, whose poisoning expressions a test compiles.
     fn compile(mut self, trusted: bool) -> Result<Signatures, Vec<Defect>> {
         let (mut named, mut resolvers, mut examples) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut secrets, mut poison) = (Vec::new(), Vec::new());
+        let (mut secrets, mut poison, mut words) = (Vec::new(), Vec::new(), Vec::new());
+        let mut poison_sources = Vec::new();
         for (source, rule) in std::mem::take(&mut self.rules)
             .into_iter()
             .filter(|(_, rule)| rule.enabled())
@@ -224,7 +205,18 @@ impl Set {
                 AnyRule::Resolver(rule) => resolver(rule).map(|rule| resolvers.push(rule)),
                 AnyRule::Secret(rule) => values::secret(rule).map(|rule| secrets.push(rule)),
                 AnyRule::Pii(rule) => values::personal(rule).map(|rule| secrets.push(rule)),
-                AnyRule::Poison(rule) => poisoned(rule, trusted).map(|rule| poison.push(rule)),
+                AnyRule::Lexicon(rule) => {
+                    words.push(Words {
+                        concept: rule.concept,
+                        words: rule.words,
+                        rare: rule.rare,
+                    });
+                    Ok(())
+                }
+                AnyRule::Poison(rule) => poisoned(rule, trusted).map(|rule| {
+                    poison_sources.push(source.clone());
+                    poison.push(rule);
+                }),
             };
             match done {
                 Ok(()) => examples.push(RuleExamples {
@@ -248,6 +240,17 @@ impl Set {
                 what,
                 cure,
             }]
+        })?;
+        let poison = Poison::new(poison, &words).map_err(|(number, what)| {
+            let cure = "mend the rule or take it out";
+            let unknown = || Defect {
+                file: PathBuf::from("signatures"),
+                line: None,
+                what: what.clone(),
+                cure: cure.to_owned(),
+            };
+            let source = number.and_then(|number| poison_sources.get(number));
+            vec![source.map_or_else(unknown, |source| source.defect(what.clone(), cure))]
         })?;
         Ok(Signatures {
             names: Names::new(named),
@@ -377,23 +380,23 @@ fn gateway(rule: file::Gateway) -> Result<Named, String> {
 }
 
 fn poisoned(rule: file::Poison, trusted: bool) -> Result<PoisonRule, String> {
-    if rule.weight > 100 {
-        return Err(format!("weight {} is above 100", rule.weight));
-    }
-    if !trusted {
-        regex::RegexBuilder::new(&rule.pattern)
-            .size_limit(MAX_PATTERN_BYTES)
-            .build()
-            .map_err(|error| error.to_string())?;
+    if !trusted && !rule.pattern.is_empty() {
+        poison::expression(&rule.pattern)?;
     }
     Ok(PoisonRule {
         id: rule.id.into(),
         title: rule.title,
         group: rule.group,
         weight: rule.weight,
-        lang: rule.lang,
         scope: rule.scope,
         pattern: rule.pattern,
+        raw: rule.raw,
+        anchors: rule.anchors,
+        near: rule.near,
+        within: rule.within,
+        any_order: rule.any_order,
+        across: rule.across,
+        unless: rule.unless,
         references: rule.refs,
     })
 }

@@ -44,8 +44,8 @@ impl Signatures {
     }
 
     fn matches(&self, id: &str, text: &str) -> bool {
-        if let Some(rule) = self.poison.iter().find(|rule| *rule.id == *id) {
-            return regex::Regex::new(&rule.pattern).is_ok_and(|regex| regex.is_match(text));
+        if self.poison.rules().any(|rule| *rule.id == *id) {
+            return self.poison.holds(id, text);
         }
         Place::ALL.iter().any(|(place, _)| {
             let mut hit = false;
@@ -266,8 +266,13 @@ mod tests {
 
     #[test]
     fn poisoning_expressions_compile() {
-        for rule in &Signatures::builtin().poison {
-            assert!(regex::Regex::new(&rule.pattern).is_ok(), "{}", rule.id);
+        for rule in Signatures::builtin()
+            .poison
+            .rules()
+            .filter(|rule| !rule.pattern.is_empty())
+        {
+            let compiled = super::super::poison::expression(&rule.pattern);
+            assert!(compiled.is_ok(), "{}: {compiled:?}", rule.id);
         }
     }
 

@@ -35,6 +35,8 @@ struct Document {
     #[serde(default)]
     pii: Vec<Spanned<Pii>>,
     #[serde(default)]
+    lexicon: Vec<Spanned<Lexicon>>,
+    #[serde(default)]
     poison: Vec<Spanned<Poison>>,
     #[serde(default)]
     resolver: Vec<Spanned<Resolver>>,
@@ -227,14 +229,45 @@ pub(super) struct Poison {
     pub(super) enabled: bool,
     pub(super) group: String,
     pub(super) weight: u8,
-    pub(super) lang: String,
+    #[serde(default)]
     pub(super) pattern: String,
+    /// The expression sees the text as sent.
+    #[serde(default)]
+    pub(super) raw: bool,
+    #[serde(default)]
+    pub(super) anchors: Vec<String>,
+    #[serde(default)]
+    pub(super) near: Vec<String>,
+    #[serde(default = "reach")]
+    pub(super) within: usize,
+    #[serde(default)]
+    pub(super) any_order: bool,
+    #[serde(default)]
+    pub(super) across: bool,
+    #[serde(default)]
+    pub(super) unless: Vec<String>,
     #[serde(default)]
     pub(super) scope: Vec<String>,
     #[serde(default)]
     pub(super) refs: Vec<String>,
     #[serde(default)]
     pub(super) test: Vec<Example>,
+}
+
+/// Words of one concept in one language.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Lexicon {
+    pub(super) id: String,
+    #[serde(default = "yes")]
+    pub(super) enabled: bool,
+    pub(super) concept: String,
+    #[serde(rename = "lang")]
+    pub(super) _lang: String,
+    pub(super) words: Vec<String>,
+    /// Rare enough to be looked for in long texts.
+    #[serde(default)]
+    pub(super) rare: bool,
 }
 
 /// A text that a rule must or must not match; one of `text` and `generate`.
@@ -255,6 +288,9 @@ const fn likely() -> f32 {
 const fn window() -> usize {
     512
 }
+const fn reach() -> usize {
+    40
+}
 fn suffix() -> String {
     "suffix".to_owned()
 }
@@ -270,6 +306,7 @@ fn edges() -> String {
 pub(super) enum AnyRule {
     Endpoint(Endpoint),
     Gateway(Gateway),
+    Lexicon(Lexicon),
     Pii(Pii),
     Poison(Poison),
     Registry(Registry),
@@ -282,6 +319,7 @@ impl AnyRule {
         match self {
             Self::Endpoint(rule) => &rule.id,
             Self::Gateway(rule) => &rule.id,
+            Self::Lexicon(rule) => &rule.id,
             Self::Pii(rule) => &rule.id,
             Self::Poison(rule) => &rule.id,
             Self::Registry(rule) => &rule.id,
@@ -294,6 +332,7 @@ impl AnyRule {
         match self {
             Self::Endpoint(rule) => rule.enabled,
             Self::Gateway(rule) => rule.enabled,
+            Self::Lexicon(rule) => rule.enabled,
             Self::Pii(rule) => rule.enabled,
             Self::Poison(rule) => rule.enabled,
             Self::Registry(rule) => rule.enabled,
@@ -337,6 +376,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Rules, Defect> {
     place(text, document.gateway, AnyRule::Gateway, &mut rules);
     place(text, document.secret, AnyRule::Secret, &mut rules);
     place(text, document.pii, AnyRule::Pii, &mut rules);
+    place(text, document.lexicon, AnyRule::Lexicon, &mut rules);
     place(text, document.poison, AnyRule::Poison, &mut rules);
     place(text, document.resolver, AnyRule::Resolver, &mut rules);
     if rules.len() > MAX_RULES {

@@ -6,6 +6,7 @@
 pub mod compile;
 pub mod file;
 pub mod names;
+pub mod poison;
 pub mod resolvers;
 pub mod secrets;
 
@@ -18,7 +19,7 @@ mod people;
 mod plain;
 mod reads;
 
-pub use compile::{PoisonRule, Signatures};
+pub use compile::Signatures;
 pub use plain::Plain;
 
 #[cfg(test)]
