@@ -1,4 +1,4 @@
-//! How a finding about a server starts: site, evidence and span taken from its record.
+//! How a finding about a server or about one of its messages starts: site, evidence and span.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,8 +8,12 @@ use crate::detect::signature::Signatures;
 use crate::mcp::site::without_secrets;
 use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Severity, SiteKey};
 use crate::model::mcp::Site;
+use crate::model::observation::{Mcp, Observation};
 use crate::model::server::{Mark, Server};
 use crate::model::stamp::Span;
+
+/// Longest name of a tool, prompt or resource in a finding, in bytes.
+const CALLED_MAX_BYTES: usize = 128;
 
 /// A finding about a server as a whole: its evidence is the first packet of the first exchange.
 pub(super) fn server(kind: Kind, server: &Server, severity: Severity, title: String) -> Finding {
@@ -79,5 +83,56 @@ pub(super) fn site_seen(site: &Site<'_>, signatures: &Signatures) -> SiteKey {
         endpoint: site.endpoint,
         hostname: site.hostname.map(|name| without_secrets(name, '.', &erase).into()),
         path: site.path.map(|path| without_secrets(path, '/', &erase).into()),
+    }
+}
+
+/// A finding about one moment of MCP: the place of its message is its evidence.
+pub(super) fn moment(
+    (kind, rule): (Kind, &str),
+    seen: &Observation<'_>,
+    mcp: &Mcp<'_>,
+    signatures: &Signatures,
+    severity: Severity,
+) -> Finding {
+    let tuple = seen.flow.tuple;
+    let site = site_seen(&mcp.site, signatures);
+    let name = site_name(&site);
+    Finding {
+        key: FindingKey {
+            kind,
+            rule: Arc::from(rule),
+            site: Some(site),
+            client: Some(tuple.client.addr),
+            tool: None,
+            direction: Some(mcp.dir),
+            place: None,
+            subject: None,
+        },
+        severity,
+        confidence: 0.9,
+        title: String::new(),
+        references: Vec::new(),
+        count: 1,
+        seen: Span::at(seen.at),
+        evidence: Evidence {
+            sample: None,
+            session: mcp.session,
+            flow: Some(tuple),
+        },
+        detail: BTreeMap::from([("name".to_owned(), name)]),
+    }
+}
+
+/// Tool, prompt or resource that a call names, as it may be kept.
+pub(super) fn called(name: &str, signatures: &Signatures) -> String {
+    let end = name.floor_char_boundary(CALLED_MAX_BYTES);
+    redact::blank_hits(name.get(..end).unwrap_or_default(), signatures)
+}
+
+/// Host name of a site, else its address.
+pub(super) fn site_name(site: &SiteKey) -> String {
+    match &site.hostname {
+        Some(hostname) => hostname.to_string(),
+        None => site.endpoint.to_string(),
     }
 }

@@ -3,6 +3,8 @@
 mod about;
 pub mod behaviour;
 mod difference;
+pub mod disguise;
+mod domains;
 pub mod drift;
 pub mod equivocation;
 pub mod exposure;
@@ -13,7 +15,9 @@ pub mod panel;
 pub mod poison;
 pub mod policy;
 pub mod presence;
+pub mod rebinding;
 pub mod redact;
+pub mod redirects;
 pub mod secrets;
 pub mod signature;
 pub mod suspects;
@@ -118,6 +122,18 @@ pub const DETECTORS: &[panel::Row] = &[
     panel::Row {
         name: "violations",
         build: violations::Violations::build,
+    },
+    panel::Row {
+        name: "disguise",
+        build: disguise::Disguise::build,
+    },
+    panel::Row {
+        name: "rebinding",
+        build: rebinding::Rebinding::build,
+    },
+    panel::Row {
+        name: "redirects",
+        build: redirects::Redirects::build,
     },
     panel::Row {
         name: "presence",

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::mcp::{Auth, Revision};
+use crate::model::mcp::{Abilities, Auth, Odd, Revision};
 use crate::model::net::Direction;
 use crate::model::observation::Call;
 
@@ -33,6 +33,9 @@ pub struct Pending {
     auth: Auth,
     cursor: Option<u64>,
     revision: Option<Revision>,
+    offered: Option<Revision>,
+    able: Option<Abilities>,
+    odd: Odd,
     /// The request proved its client to speak MCP.
     pub proven: bool,
 }
@@ -51,6 +54,9 @@ impl Pending {
             auth: self.auth,
             cursor: self.cursor,
             revision: self.revision,
+            offered: self.offered,
+            able: self.able,
+            odd: self.odd,
         }
     }
 }
@@ -98,6 +104,9 @@ impl Calls {
             auth: call.auth,
             cursor: call.cursor,
             revision: call.revision,
+            offered: call.offered,
+            able: call.able,
+            odd: call.odd,
             proven,
         };
         self.bytes = self.bytes.saturating_add(pending.weight());
@@ -159,6 +168,9 @@ mod tests {
                 auth: Auth::None,
                 cursor: None,
                 revision: None,
+                offered: None,
+                able: None,
+                odd: Odd::default(),
             };
             calls.ask(0, Direction::ToServer, &id.to_string(), call, false);
             assert!(calls.bytes <= CALLS_MAX_BYTES && calls.pending.len() <= CALLS_MAX);

@@ -1,13 +1,14 @@
 //! JSON-RPC 2.0 envelopes (<https://www.jsonrpc.org/specification>): kind, method, id and the raw values; batches.
 //!
 //! Accepts what a lenient endpoint would accept, because evasion lives there: escaped or oddly cased member names, a
-//! member twice (the last counts), several objects in one body. Such a message is marked `odd`. Never builds a tree.
+//! member twice (the last counts), several objects in one body. What two readers may disagree about is told as [`Odd`].
+//! Never builds a tree.
 
 use std::borrow::Cow;
 
 use crate::mcp::escape::unescape;
 use crate::mcp::scan;
-use crate::model::mcp::{JsonRpc, RpcKind};
+use crate::model::mcp::{JsonRpc, Odd, RpcKind};
 
 /// Messages of one batch or body that are read; what follows is counted by the caller as shed.
 pub const BATCH_MAX_MESSAGES: usize = 1000;
@@ -22,7 +23,7 @@ pub struct Envelope<'a> {
     result: Option<&'a str>,
     error: Option<&'a str>,
     cut: bool,
-    odd: bool,
+    odd: Odd,
 }
 
 impl Envelope<'_> {
@@ -109,7 +110,7 @@ const NAMES: [(&str, Name); 6] = [
 fn object<'a>(walk: &mut scan::Items<'a>, cut: bool) -> Option<Envelope<'a>> {
     let mut version = None;
     let (mut id, mut method, mut params, mut result, mut error) = (None, None, None, None, None);
-    let (mut odd, mut whole) = (false, true);
+    let (mut odd, mut whole) = (Odd::default(), true);
     for member in walk.by_ref() {
         whole &= member.whole;
         let Some((name, folded)) = name(member.key) else {
@@ -123,7 +124,15 @@ fn object<'a>(walk: &mut scan::Items<'a>, cut: bool) -> Option<Envelope<'a>> {
             Name::Result => &mut result,
             Name::Error => &mut error,
         };
-        odd |= folded | slot.replace(member.value).is_some();
+        if folded {
+            odd.add(Odd::FOLDED);
+        }
+        if slot
+            .replace(member.value)
+            .is_some_and(|earlier| earlier != member.value)
+        {
+            odd.add(Odd::TWICE);
+        }
     }
     let ended = walk.rest().is_some();
     if !ended && !cut {
@@ -193,7 +202,7 @@ mod tests {
             let marks = format!(
                 "{}{}",
                 if view.cut { " cut" } else { "" },
-                if view.odd { " odd" } else { "" }
+                if view.odd == Odd::default() { "" } else { " odd" }
             );
             out.push(format!(
                 "{:?} {} {}{marks}",
@@ -234,6 +243,10 @@ mod tests {
             (
                 r#"{"jsonrpc":"2.0","method":"a","method":"b","id":1}"#,
                 vec!["Request b 1 odd"],
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"a","id":1}"#,
+                vec!["Request a 1"],
             ),
             (r#"{"\u006asonrpc":"2.0","method":"x"}"#, vec!["Notification x -"]),
             (

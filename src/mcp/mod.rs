@@ -20,6 +20,7 @@ pub mod escape;
 pub mod jsonrpc;
 mod legacy;
 pub mod method;
+mod mirror;
 mod names;
 mod proof;
 mod reader;

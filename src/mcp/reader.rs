@@ -9,9 +9,9 @@ use crate::mcp::calls::Calls;
 use crate::mcp::jsonrpc;
 use crate::mcp::names::Names;
 use crate::mcp::shape::{self, ResultShape};
-use crate::mcp::{legacy, proof, site, tools};
+use crate::mcp::{legacy, mirror, proof, site, tools};
 use crate::model::flow::FlowInfo;
-use crate::model::mcp::{Auth, JsonRpc, McpTransport, Revision, RpcKind, Site};
+use crate::model::mcp::{Auth, JsonRpc, McpTransport, Odd, Revision, RpcKind, Site};
 use crate::model::message::{Body, Carrier, Field, HttpMethod, Message, Request, Transaction};
 use crate::model::net::Direction;
 use crate::model::observation::{Call, Fact, Listing, Mcp, Observation, Offer, Proof};
@@ -194,7 +194,7 @@ impl Reader {
             .unwrap_or_default();
         let mut proof = proof::of_request(rpc, &params, dir, transaction);
         let named = matches!(rpc.method, "tools/call" | "prompts/get");
-        let name = params.name.filter(|_| named);
+        let name = params.name.clone().filter(|_| named);
         let revision = if params.stateless {
             params.revision
         } else {
@@ -216,12 +216,19 @@ impl Reader {
             }
         }
         if let (RpcKind::Request, Some(id)) = (rpc.kind, rpc.id) {
+            let mut odd = Odd(rpc.odd.0 | params.odd.0);
+            if let Some(request) = transaction.and_then(|transaction| transaction.request.as_ref()) {
+                odd.add(mirror::disagreement(&request.headers, rpc, &params));
+            }
             let call = Call {
                 method: rpc.method,
                 name: name.as_deref(),
                 auth: around.auth.unwrap_or(Auth::None),
                 cursor: params.cursor.map(tools::cursor),
                 revision,
+                offered: params.revision.filter(|_| rpc.method == "initialize"),
+                able: params.able,
+                odd,
             };
             self.calls.ask(around.number, dir, id, call, proof.has(Proof::CLIENT));
         }

@@ -8,9 +8,10 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use crate::mcp::scan;
-use crate::model::mcp::Revision;
+use crate::model::mcp::{Abilities, Odd, Revision};
 use crate::model::observation::Implementation;
 
+const META_ABLE: &str = "io.modelcontextprotocol/clientCapabilities";
 const META_CLIENT: &str = "io.modelcontextprotocol/clientInfo";
 const META_REVISION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_SERVER: &str = "io.modelcontextprotocol/serverInfo";
@@ -35,8 +36,14 @@ pub struct Params<'a> {
     pub client: Option<Implementation<'a>>,
     /// `capabilities` is an object.
     pub capabilities: bool,
-    /// `name` or `uri`: what a request is about.
+    /// `name`, `uri` or `taskId`: what a request is about.
     pub name: Option<Cow<'a, str>>,
+    /// Raw `arguments`.
+    pub arguments: Option<&'a str>,
+    /// What of `capabilities` lets a server ask; `None` when the message does not tell them.
+    pub able: Option<Abilities>,
+    /// What two readers may disagree about.
+    pub odd: Odd,
     /// `cursor` of a list request.
     pub cursor: Option<&'a str>,
     /// `_meta` names a subscription.
@@ -46,13 +53,24 @@ pub struct Params<'a> {
 /// Reads `params`; those of `initialize` say more.
 pub fn params(raw: &str, initialize: bool) -> Params<'_> {
     let mut seen = Params::default();
+    let (mut subject, mut arguments) = (None, None);
     let meta = META.find(raw.as_bytes()).is_some();
     for member in scan::items(raw) {
         match member.key {
-            "name" | "uri" if seen.name.is_none() => seen.name = scan::text(member.value),
+            "name" | "uri" | "taskId" => {
+                seen.odd.add(twice(subject.replace((member.key, member.value)), member));
+                seen.name = seen.name.or_else(|| scan::text(member.value));
+            }
+            "arguments" => {
+                seen.odd.add(twice(arguments.replace((member.key, member.value)), member));
+                seen.arguments = Some(member.value);
+            }
             "cursor" => seen.cursor = Some(member.value),
             "protocolVersion" if initialize => seen.revision = revision(member.value),
-            "capabilities" if initialize => seen.capabilities = member.value.starts_with('{'),
+            "capabilities" if initialize => {
+                seen.capabilities = member.value.starts_with('{');
+                seen.able = seen.capabilities.then(|| abilities(member.value));
+            }
             "clientInfo" if initialize => seen.client = implementation(member.value),
             "_meta" if meta => {
                 for inner in scan::items(member.value) {
@@ -61,6 +79,7 @@ pub fn params(raw: &str, initialize: bool) -> Params<'_> {
                             seen.revision = revision(inner.value);
                             seen.stateless = seen.revision.is_some();
                         }
+                        META_ABLE => seen.able = Some(abilities(inner.value)),
                         META_CLIENT => seen.client = implementation(inner.value),
                         META_SUBSCRIPTION => seen.subscription = true,
                         _ => {}
@@ -71,6 +90,18 @@ pub fn params(raw: &str, initialize: bool) -> Params<'_> {
         }
     }
     seen
+}
+
+/// Whether a member stood there before with another value.
+fn twice(earlier: Option<(&str, &str)>, member: scan::Member<'_>) -> u8 {
+    let differs = earlier.is_some_and(|(key, value)| key == member.key && value != member.value);
+    if differs { Odd::TWICE } else { 0 }
+}
+
+/// What of a client's capabilities lets a server ask.
+fn abilities(raw: &str) -> Abilities {
+    let told = scan::items(raw).filter(|member| member.value != "null");
+    Abilities(told.fold(0, |all, member| all | Abilities::named(member.key)))
 }
 
 /// Value of one member of `params`, present and not null.

@@ -32,8 +32,77 @@ pub struct JsonRpc<'a> {
     pub error: Option<&'a str>,
     /// The message was cut: only a part of the body was captured.
     pub cut: bool,
-    /// The object named one of its members twice, or in a letter case that only a lenient parser accepts.
-    pub odd: bool,
+    /// What two readers of the message may disagree about.
+    pub odd: Odd,
+}
+
+/// What about a message lets two readers of it understand different things; a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Odd(pub u8);
+
+impl Odd {
+    /// A member in a letter case that only a lenient parser accepts (CVE-2026-27896).
+    pub const FOLDED: u8 = 1;
+    /// A member stands there twice, with different values (RFC 8259, section 4).
+    pub const TWICE: u8 = 2;
+    /// `Mcp-Method` names another method than the body.
+    pub const METHOD: u8 = 4;
+    /// `Mcp-Name` names another tool, prompt, resource or task than the body.
+    pub const NAME: u8 = 8;
+    /// The value of an `Mcp-Param-*` field is in none of the arguments.
+    pub const PARAM: u8 = 16;
+    /// `MCP-Protocol-Version` names another revision than `_meta`.
+    pub const REVISION: u8 = 32;
+    /// An `Mcp-*` field stands there twice, with different values.
+    pub const REPEATED: u8 = 64;
+
+    /// Whether any of the bits is set.
+    pub const fn has(self, bits: u8) -> bool {
+        self.0 & bits != 0
+    }
+
+    /// Adds bits.
+    pub const fn add(&mut self, bits: u8) {
+        self.0 |= bits;
+    }
+}
+
+/// What a client says it can be asked for by a server; a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Abilities(pub u8);
+
+impl Abilities {
+    /// `elicitation`.
+    pub const ELICITATION: u8 = 1;
+    /// `roots`.
+    pub const ROOTS: u8 = 2;
+    /// `sampling`.
+    pub const SAMPLING: u8 = 4;
+
+    /// The ability that a request of a server needs; 0 for any other method.
+    pub fn needed(method: &str) -> u8 {
+        match method {
+            "elicitation/create" => Self::ELICITATION,
+            "roots/list" => Self::ROOTS,
+            "sampling/createMessage" => Self::SAMPLING,
+            _ => 0,
+        }
+    }
+
+    /// The ability of that name in `capabilities`; 0 for any other.
+    pub fn named(key: &str) -> u8 {
+        match key {
+            "elicitation" => Self::ELICITATION,
+            "roots" => Self::ROOTS,
+            "sampling" => Self::SAMPLING,
+            _ => 0,
+        }
+    }
+
+    /// Whether any of the bits is set.
+    pub const fn has(self, bits: u8) -> bool {
+        self.0 & bits != 0
+    }
 }
 
 /// Who carried a message: the contract's `transport`, strongest first.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::model::dns::{Announced, Dns, Resolved};
 use crate::model::flow::FlowInfo;
-use crate::model::mcp::{Auth, JsonRpc, McpTransport, Revision, Site};
+use crate::model::mcp::{Abilities, Auth, JsonRpc, McpTransport, Odd, Revision, Site};
 use crate::model::message::Transaction;
 use crate::model::net::Direction;
 use crate::model::server::Encryption;
@@ -124,6 +124,12 @@ pub struct Call<'a> {
     pub cursor: Option<u64>,
     /// Revision that the request named, in `_meta` or in `MCP-Protocol-Version`.
     pub revision: Option<Revision>,
+    /// Revision that an `initialize` offered.
+    pub offered: Option<Revision>,
+    /// What the client said that it can be asked for; `None` when it did not say.
+    pub able: Option<Abilities>,
+    /// What was odd about the request.
+    pub odd: Odd,
 }
 
 /// What a server offers besides tools.

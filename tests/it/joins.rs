@@ -194,7 +194,7 @@ impl Said {
             result: None,
             error: None,
             cut: false,
-            odd: false,
+            odd: shadowtap::model::mcp::Odd::default(),
         });
         let bit = |number: u8| self.flags & (1 << number) != 0;
         let implementation = |name: u8| Implementation {

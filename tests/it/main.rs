@@ -4,6 +4,7 @@
 //! command line.
 
 mod behaviour;
+mod abuse;
 mod cli;
 mod conversations;
 mod dns;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::detect::signature::generate;
 use crate::model::flow::FlowInfo;
-use crate::model::mcp::{McpTransport, RpcKind, Site};
+use crate::model::mcp::{McpTransport, Odd, RpcKind, Site};
 use crate::model::message::{HttpMethod, Transaction};
 use crate::model::net::{Endpoint, FiveTuple, Transport};
 use crate::model::observation::Proof;
@@ -45,7 +45,7 @@ fn run(dir: Direction, json: Option<&str>, target: &str, fields: &[(&str, &str)]
         result,
         error: None,
         cut: false,
-        odd: false,
+        odd: Odd::default(),
     };
     let mcp = Mcp {
         rpc: Some(rpc),

@@ -1,0 +1,165 @@
+//! Requests and answers that no honest peer sends, and their honest neighbours, from packet to report.
+
+use serde_json::Value;
+
+use crate::conversations::{CALL, FOUND, INITIALIZE, INITIALIZED, LIST, SESSION, TOOLS, VERSION, WELCOME, here};
+use crate::http::{connection, empty, json};
+use crate::run;
+use crate::talk::{self, Ends, PLAIN, Script, ends};
+
+/// A POST of JSON with these fields and no others.
+fn post(fields: &str, body: &str) -> String {
+    format!(
+        "POST /mcp HTTP/1.1\r\nContent-Type: application/json\r\n{fields}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn report(script: &Script) -> Value {
+    run::frames(&talk::packets(script, &PLAIN))
+}
+
+/// Rule and severity of the findings of one kind.
+fn of_kind(report: &Value, kind: &str) -> Vec<(String, String)> {
+    let findings = report["findings"].as_array().unwrap().iter();
+    findings
+        .filter(|finding| finding["kind"] == kind)
+        .map(|finding| {
+            (
+                finding["rule"].as_str().unwrap().to_owned(),
+                finding["severity"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect()
+}
+
+fn pairs(found: &[(&str, &str)]) -> Vec<(String, String)> {
+    found
+        .iter()
+        .map(|(rule, severity)| ((*rule).to_owned(), (*severity).to_owned()))
+        .collect()
+}
+
+/// One exchange after a handshake, on a connection of its own.
+fn exchange(ends: Ends, request: &str, response: &str) -> Script {
+    let host = format!("Host: {}\r\n", ends.server.0);
+    let hello = post(&host, INITIALIZE);
+    connection(
+        ends,
+        &[(&hello, &json("200 OK", SESSION, WELCOME)), (request, response)],
+    )
+}
+
+const CALL_2026: &str = r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"find_book","arguments":{"title":"Dune"},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+const REFUSED: &str = r#"{"jsonrpc":"2.0","id":2,"error":{"code":-32020,"message":"HeaderMismatch"}}"#;
+
+#[test]
+fn fields_and_body_that_disagree() {
+    let rules = |fields: &str, body: &str, answer: &str| {
+        let request = post(&format!("Host: 10.9.0.5\r\n{fields}"), body);
+        of_kind(&report(&exchange(here(), &request, answer)), "protocol-violation")
+    };
+    let found = json("200 OK", "", FOUND);
+    for fields in [
+        "Mcp-Method: tools/list\r\n",
+        "Mcp-Method: tools/call\r\nMcp-Name: other\r\n",
+        "Mcp-Method: tools/call\r\nMcp-Param-Title: Emma\r\n",
+        "MCP-Protocol-Version: 2025-11-25\r\n",
+    ] {
+        assert_eq!(rules(fields, CALL_2026, &found), pairs(&[("header-mismatch", "low")]), "{fields}");
+        let refused = json("400 Bad Request", "", REFUSED);
+        assert_eq!(rules(fields, CALL_2026, &refused), [], "{fields}");
+    }
+    let agreeing = "Mcp-Method: tools/call\r\nMcp-Name: find_book\r\nMcp-Param-Title: Dune\r\n";
+    assert_eq!(rules(agreeing, CALL_2026, &found), []);
+    let twice = CALL.replace(r#""id":2,"#, r#""id":2,"method":"tools/list","#);
+    assert_eq!(rules("", &twice, &found), pairs(&[("member-twice", "low")]));
+    let folded = CALL.replace("\"method\"", "\"Method\"");
+    assert_eq!(rules("", &folded, &found), pairs(&[("member-case", "low")]));
+    assert_eq!(rules("", &folded, &json("400 Bad Request", "", REFUSED)), []);
+    assert_eq!(rules("", CALL, &found), []);
+}
+
+#[test]
+fn pages_of_others() {
+    let loopback = ends(("127.0.0.1", 41_000), ("127.0.0.1", 8000));
+    let public = ends(("10.9.0.20", 41_000), ("8.8.8.8", 443));
+    let rules = |ends: Ends, fields: &str| {
+        let request = post(fields, CALL);
+        let script = exchange(ends, &request, &json("200 OK", "", FOUND));
+        of_kind(&report(&script), "dns-rebinding")
+    };
+    let high = |rule: &str| pairs(&[(rule, "high")]);
+    assert_eq!(
+        rules(here(), "Host: 10.9.0.5:8000\r\nOrigin: https://www.evil.example\r\n"),
+        high("foreign-origin")
+    );
+    assert_eq!(
+        rules(loopback, "Host: localhost:8000\r\nOrigin: http://evil.example:8000\r\n"),
+        high("foreign-origin")
+    );
+    assert_eq!(
+        rules(loopback, "Host: rebound.evil.example:8000\r\nOrigin: http://rebound.evil.example:8000\r\n"),
+        high("foreign-host")
+    );
+    for (ends, fields) in [
+        (loopback, "Host: localhost:8000\r\nOrigin: http://localhost:6274\r\n"),
+        (loopback, "Host: 127.0.0.1:8000\r\nOrigin: null\r\n"),
+        (loopback, "Host: 127.0.0.1:8000\r\nOrigin: vscode-webview://abc\r\n"),
+        (loopback, "Host: mcp.shelf.example\r\nX-Forwarded-For: 10.9.0.77\r\n"),
+        (loopback, "Host: shelf.localtest.me:8000\r\n"),
+        (here(), "Host: mcp.shelf.example\r\n"),
+        (here(), "Host: mcp.shelf.example\r\nOrigin: https://desk.shelf.example\r\n"),
+        (here(), "Host: 10.9.0.5:8000\r\nOrigin: http://10.9.0.20:3000\r\n"),
+        (here(), "Host: shelf.internal\r\nOrigin: https://chat.internal\r\n"),
+        (public, "Host: mcp.shelf.example\r\nAuthorization: Bearer x\r\nOrigin: https://desk.example\r\n"),
+    ] {
+        assert_eq!(rules(ends, fields), [], "{fields}");
+    }
+    // A refusal is what the specification wants.
+    let request = post("Host: 10.9.0.5\r\nOrigin: https://evil.example\r\n", CALL);
+    let refused = exchange(here(), &request, &empty("403 Forbidden", ""));
+    assert_eq!(of_kind(&report(&refused), "dns-rebinding"), []);
+}
+
+#[test]
+fn redirects_to_others() {
+    let rules = |host: &str, location: &str| {
+        let request = post(&format!("Host: {host}\r\n"), INITIALIZE);
+        let moved = empty("307 Temporary Redirect", &format!("Location: {location}\r\n"));
+        let script = connection(here(), &[(&request, &moved)]);
+        of_kind(&report(&script), "redirect-hijack")
+    };
+    let high = pairs(&[("foreign-redirect", "high")]);
+    assert_eq!(rules("mcp.shelf.example", "https://mcp.she1f.example/mcp"), high);
+    assert_eq!(rules("mcp.shelf.example", "//evil.test/mcp"), high);
+    assert_eq!(rules("mcp.shelf.example", "http://8.8.4.4/mcp"), high);
+    for (host, location) in [
+        ("mcp.shelf.example", "/mcp/"),
+        ("mcp.shelf.example", "https://mcp.shelf.example/mcp"),
+        ("shelf.example", "https://www.shelf.example/mcp"),
+        ("mcp.shelf.example", "https://login.id.example/oauth2/authorize?client_id=7"),
+        ("10.9.0.5:8000", "http://10.9.0.6:8000/mcp"),
+        ("10.9.0.5:8000", "http://shelf.internal/mcp"),
+    ] {
+        assert_eq!(rules(host, location), [], "{host} {location}");
+    }
+}
+
+#[test]
+fn an_honest_session_is_no_abuse() {
+    let request = |body: &str| post(&format!("Host: shelf.example\r\n{SESSION}{VERSION}"), body);
+    let script = connection(
+        here(),
+        &[
+            (&post("Host: shelf.example\r\n", INITIALIZE), &json("200 OK", SESSION, WELCOME)),
+            (&request(INITIALIZED), &empty("202 Accepted", "")),
+            (&request(LIST), &json("200 OK", "", TOOLS)),
+            (&request(CALL), &json("200 OK", "", FOUND)),
+        ],
+    );
+    let report = report(&script);
+    for kind in ["protocol-violation", "dns-rebinding", "redirect-hijack", "auth-violation"] {
+        assert_eq!(of_kind(&report, kind), [], "{kind}");
+    }
+}
