@@ -8,6 +8,7 @@ use crate::detect::signature::Signatures;
 use crate::mcp::site::without_secrets;
 use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Severity, SiteKey};
 use crate::model::mcp::Site;
+use crate::model::net::Direction;
 use crate::model::observation::{Mcp, Observation};
 use crate::model::server::{Mark, Server};
 use crate::model::stamp::Span;
@@ -88,14 +89,27 @@ pub(super) fn site_seen(site: &Site<'_>, signatures: &Signatures) -> SiteKey {
 
 /// A finding about one moment of MCP: the place of its message is its evidence.
 pub(super) fn moment(
-    (kind, rule): (Kind, &str),
+    about: (Kind, &str),
     seen: &Observation<'_>,
     mcp: &Mcp<'_>,
     signatures: &Signatures,
     severity: Severity,
 ) -> Finding {
+    let mut finding = step(about, seen, (&mcp.site, mcp.dir), signatures, severity);
+    finding.evidence.session = mcp.session;
+    finding
+}
+
+/// A finding about one message of a site, whatever it carries.
+pub(super) fn step(
+    (kind, rule): (Kind, &str),
+    seen: &Observation<'_>,
+    (site, dir): (&Site<'_>, Direction),
+    signatures: &Signatures,
+    severity: Severity,
+) -> Finding {
     let tuple = seen.flow.tuple;
-    let site = site_seen(&mcp.site, signatures);
+    let site = site_seen(site, signatures);
     let name = site_name(&site);
     Finding {
         key: FindingKey {
@@ -104,7 +118,7 @@ pub(super) fn moment(
             site: Some(site),
             client: Some(tuple.client.addr),
             tool: None,
-            direction: Some(mcp.dir),
+            direction: Some(dir),
             place: None,
             subject: None,
         },
@@ -116,7 +130,7 @@ pub(super) fn moment(
         seen: Span::at(seen.at),
         evidence: Evidence {
             sample: None,
-            session: mcp.session,
+            session: None,
             flow: Some(tuple),
         },
         detail: BTreeMap::from([("name".to_owned(), name)]),

@@ -139,6 +139,7 @@ impl Detector for Lookups {
             }
             Fact::Announced(_)
             | Fact::Credential(_)
+            | Fact::Around(_)
             | Fact::Mcp(_)
             | Fact::Resolved(_)
             | Fact::TlsAnswer(_)

@@ -7,10 +7,17 @@ pub mod disguise;
 mod domains;
 pub mod drift;
 pub mod equivocation;
+pub mod authorization;
+pub mod connectors;
+pub mod disguise;
+mod domains;
+pub mod drift;
+pub mod elicitation;
 pub mod exposure;
 pub mod fingerprint;
 pub mod lineage;
 pub mod lookups;
+mod packages;
 pub mod panel;
 pub mod poison;
 pub mod policy;
@@ -19,9 +26,12 @@ pub mod rebinding;
 pub mod redact;
 pub mod redirects;
 pub mod secrets;
+pub mod sessions;
 pub mod signature;
 pub mod suspects;
 pub mod suspicion;
+pub mod tokens;
+pub mod tunnels;
 pub mod violations;
 
 use crate::model::finding::Finding;
@@ -72,6 +82,8 @@ impl FactMask {
     pub const TLS_ANSWER: Self = Self(32);
     /// `Fact::Credential`.
     pub const CREDENTIAL: Self = Self(64);
+    /// `Fact::Around`.
+    pub const AROUND: Self = Self(128);
 
     /// Either set.
     pub const fn or(self, other: Self) -> Self {
@@ -128,8 +140,32 @@ pub const DETECTORS: &[panel::Row] = &[
         build: disguise::Disguise::build,
     },
     panel::Row {
+        name: "elicitation",
+        build: elicitation::Elicitation::build,
+    },
+    panel::Row {
+        name: "sessions",
+        build: sessions::Sessions::build,
+    },
+    panel::Row {
+        name: "tokens",
+        build: tokens::Tokens::build,
+    },
+    panel::Row {
+        name: "tunnels",
+        build: tunnels::Tunnels::build,
+    },
+    panel::Row {
         name: "rebinding",
         build: rebinding::Rebinding::build,
+    },
+    panel::Row {
+        name: "authorization",
+        build: authorization::Authorization::build,
+    },
+    panel::Row {
+        name: "connectors",
+        build: connectors::Connectors::build,
     },
     panel::Row {
         name: "redirects",

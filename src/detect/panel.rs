@@ -53,6 +53,7 @@ impl Panel {
     pub fn inspect(&self, seen: &Observation<'_>, out: &mut Findings) {
         let mask = match seen.fact {
             Fact::Credential(_) => FactMask::CREDENTIAL,
+            Fact::Around(_) => FactMask::AROUND,
             Fact::Dns(_) => FactMask::DNS,
             Fact::Http(_) => FactMask::HTTP,
             // What does not look like MCP is not worth a look into its text.

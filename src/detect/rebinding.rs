@@ -73,7 +73,9 @@ impl Detector for Rebinding {
             && mcp.rpc.is_some_and(|rpc| rpc.kind == RpcKind::Success)
             && mcp.call.is_some();
         let request = mcp.transaction.and_then(|transaction| transaction.request.as_ref());
-        let Some(request) = request.filter(|_| given) else { return };
+        let Some(request) = request.filter(|_| given) else {
+            return;
+        };
         let scope = Scope::of(seen.flow.tuple.server.addr);
         let auth = mcp.auth.unwrap_or(Auth::None);
         let Some(fault) = foreign_origin(request, scope, auth).or_else(|| foreign_host(request, scope)) else {
@@ -141,9 +143,7 @@ fn host(request: &Request) -> Option<&str> {
 }
 
 fn is_forwarded(headers: &Headers) -> bool {
-    headers.iter().any(|(name, _)| {
-        FORWARDED
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(name))
-    })
+    headers
+        .iter()
+        .any(|(name, _)| FORWARDED.iter().any(|known| known.eq_ignore_ascii_case(name)))
 }

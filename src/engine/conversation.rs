@@ -381,6 +381,7 @@ impl<'p> Pipe<'p> {
                     }
                     Fact::Announced(_)
                     | Fact::Credential(_)
+                    | Fact::Around(_)
                     | Fact::Dns(_)
                     | Fact::Http(_)
                     | Fact::Mcp(_)
@@ -425,6 +426,7 @@ fn observe(
         Fact::Tls(tls) => seen.hello = Some(Hello::of(&tls)),
         Fact::Announced(_)
         | Fact::Credential(_)
+        | Fact::Around(_)
         | Fact::Dns(_)
         | Fact::Http(_)
         | Fact::Resolved(_)

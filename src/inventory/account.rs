@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::model::conduct::Conduct;
 use crate::model::mcp::{Auth, McpTransport, Revision};
 use crate::model::observation::Offer;
 use crate::model::packet::Outer;
@@ -115,6 +116,8 @@ pub(super) struct SessionSeen {
     pub(super) asked_open: Option<Mark>,
     /// A list or a result was given whose request travelled elsewhere.
     pub(super) disclosed: Option<Mark>,
+    /// How its ends behave.
+    pub(super) conduct: Conduct,
 }
 
 impl Account {
@@ -227,6 +230,7 @@ impl SessionSeen {
             calls: BTreeMap::new(),
             asked_open: None,
             disclosed: None,
+            conduct: Conduct::default(),
         }
     }
 
@@ -241,6 +245,7 @@ impl SessionSeen {
         merge(&mut self.calls, other.calls, |mine, its| *mine += its);
         self.asked_open = first_of(self.asked_open, other.asked_open);
         self.disclosed = first_of(self.disclosed, other.disclosed);
+        self.conduct.join(other.conduct);
     }
 }
 

@@ -6,6 +6,7 @@
 mod account;
 pub mod admission;
 mod attempts;
+mod conduct;
 mod grouping;
 mod kept;
 mod merge;
@@ -187,6 +188,10 @@ impl Inventory {
         for (id, session) in &mut account.sessions {
             session
                 .calls
+                .retain(|name, _| admission.admit(Class::Call, &(key, *id, name)));
+            session
+                .conduct
+                .served
                 .retain(|name, _| admission.admit(Class::Call, &(key, *id, name)));
         }
         keep(&mut account.calls, Class::Call, key, admission);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use self::tools::called;
 use crate::inventory::account::{Account, Agent, ClientSeen, Said, SessionSeen, earliest, first_of};
+use crate::inventory::conduct;
 use crate::inventory::kept::{Kept, clip};
 use crate::inventory::merge::{join_finding, join_lookup};
 use crate::inventory::names::Heard;
@@ -395,6 +396,9 @@ impl Account {
             session: Some(id),
             ..mark(seen, mcp)
         };
+        conduct::note(&mut session.conduct, (mcp, rpc), (client, mark), &mut |name| {
+            erase.name(name)
+        });
         if rpc.kind == RpcKind::Request && mcp.auth == Some(Auth::None) && method::discloses(rpc.method) {
             session.asked_open = first_of(session.asked_open, Some(mark));
         }

@@ -87,7 +87,7 @@ impl Inventory {
             if let Some(site) = &finding.key.site {
                 match homes.get(site) {
                     Some(home) => finding.key.site = Some(home.clone()),
-                    // A message that turned out not to be MCP gives no finding; a name that was looked up still does.
+                    // A message that turned out not to be MCP gives no finding; what leads to MCP still does.
                     None if !needs_no_server(finding.key.kind) => continue,
                     None => {}
                 }
@@ -186,7 +186,19 @@ impl View {
 }
 
 fn needs_no_server(kind: Kind) -> bool {
-    matches!(kind, Kind::RegistryLookup | Kind::RemoteEndpoint | Kind::SensorHealth)
+    matches!(
+        kind,
+        Kind::AuthViolation
+            | Kind::KnownMalicious
+            | Kind::KnownVulnerable
+            | Kind::ProviderConnector
+            | Kind::RedirectHijack
+            | Kind::RegistryLookup
+            | Kind::RemoteEndpoint
+            | Kind::SensorHealth
+            | Kind::TunnelExposure
+            | Kind::UnpinnedPackage
+    )
 }
 
 fn server_order(server: &Server) -> (Endpoint, Option<&str>, Option<&str>) {
@@ -443,6 +455,7 @@ fn sessions(group: &Group, server_id: &str) -> Vec<Session> {
             seen: session.seen,
             messages: session.messages,
             calls: session.calls.clone(),
+            conduct: session.conduct.clone(),
         })
         .collect()
 }

@@ -244,10 +244,7 @@ mod tests {
                 r#"{"jsonrpc":"2.0","method":"a","method":"b","id":1}"#,
                 vec!["Request b 1 odd"],
             ),
-            (
-                r#"{"jsonrpc":"2.0","id":1,"method":"a","id":1}"#,
-                vec!["Request a 1"],
-            ),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"a","id":1}"#, vec!["Request a 1"]),
             (r#"{"\u006asonrpc":"2.0","method":"x"}"#, vec!["Notification x -"]),
             (
                 r#"[{"jsonrpc":"2.0","method":"a"},7,{"jsonrpc":"2.0","id":1,"result":{}}]"#,

@@ -15,6 +15,7 @@
     clippy::arithmetic_side_effects
 )]
 
+mod around;
 pub mod calls;
 pub mod escape;
 pub mod jsonrpc;

@@ -9,7 +9,8 @@ use crate::mcp::calls::Calls;
 use crate::mcp::jsonrpc;
 use crate::mcp::names::Names;
 use crate::mcp::shape::{self, ResultShape};
-use crate::mcp::{legacy, mirror, proof, site, tools};
+use crate::mcp::{around, legacy, mirror, proof, site, tools};
+use crate::model::errand;
 use crate::model::flow::FlowInfo;
 use crate::model::mcp::{Auth, JsonRpc, McpTransport, Odd, Revision, RpcKind, Site};
 use crate::model::message::{Body, Carrier, Field, HttpMethod, Message, Request, Transaction};
@@ -76,6 +77,7 @@ impl<'a> Around<'a> {
             proof: Proof(0),
             success: false,
             gives: false,
+            wants_input: false,
             relevant: self.marked,
             request_head: false,
             response_head: false,
@@ -133,6 +135,20 @@ impl Reader {
                     });
                 }
             }
+        }
+        if let (Some(transaction), Some(step)) = (transaction, around::step(message)) {
+            let fact = Fact::Around(errand::Around {
+                dir: message.dir,
+                site: self.names.site(flow, message),
+                transaction,
+                mcp: has_marks(transaction) || self.calls.knows(number(transaction)),
+                step: &step,
+            });
+            out(Observation {
+                at: message.at,
+                flow,
+                fact,
+            });
         }
         let (bytes, cut) = match message.body {
             Body::Absent => (&[][..], false),
@@ -306,6 +322,7 @@ impl Reader {
             proof,
             success,
             gives: result.gives,
+            wants_input: result.input_required,
             relevant: self.mcp || around.marked || headless,
             ..around.blank()
         };

@@ -62,7 +62,8 @@ pub fn params(raw: &str, initialize: bool) -> Params<'_> {
                 seen.name = seen.name.or_else(|| scan::text(member.value));
             }
             "arguments" => {
-                seen.odd.add(twice(arguments.replace((member.key, member.value)), member));
+                seen.odd
+                    .add(twice(arguments.replace((member.key, member.value)), member));
                 seen.arguments = Some(member.value);
             }
             "cursor" => seen.cursor = Some(member.value),

@@ -5,9 +5,11 @@
 //! only hold redacted samples.
 
 pub mod chunk;
+pub mod conduct;
 pub mod counters;
 pub mod defect;
 pub mod dns;
+pub mod errand;
 pub mod event;
 pub mod finding;
 pub mod flow;

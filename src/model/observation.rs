@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::model::dns::{Announced, Dns, Resolved};
+use crate::model::errand::Around;
 use crate::model::flow::FlowInfo;
 use crate::model::mcp::{Abilities, Auth, JsonRpc, McpTransport, Odd, Revision, Site};
 use crate::model::message::Transaction;
@@ -32,6 +33,8 @@ pub enum Fact<'a> {
     Announced(Announced<'a>),
     /// A request head with a value of `Authorization`, or of it for a `Host` or path, that this flow had not shown before.
     Credential(&'a Transaction),
+    /// A step of HTTP around MCP: sign-in, redirects, calls of language models.
+    Around(Around<'a>),
     /// A DNS question, asked or repeated by its answer.
     Dns(Dns<'a>),
     /// A request head with a `Host` or path that this flow had not shown before.
@@ -204,6 +207,8 @@ pub struct Mcp<'a> {
     pub success: bool,
     /// A result with content, resources, prompts or messages in it: it gives something away.
     pub gives: bool,
+    /// A result of the stateless revision that asks the client for input.
+    pub wants_input: bool,
     /// Something of this flow looks like MCP: the message is worth a detector's time.
     pub relevant: bool,
     /// The request head of `transaction` is shown for the first time.

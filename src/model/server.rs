@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::model::conduct::Conduct;
 use crate::model::counters::Counters;
 use crate::model::finding::Finding;
 use crate::model::mcp::{Auth, McpTransport, Revision};
@@ -392,6 +393,8 @@ pub struct Session {
     pub messages: u64,
     /// Tools called, by name.
     pub calls: BTreeMap<String, u64>,
+    /// How its ends behave; judged within a run, and not stored.
+    pub conduct: Conduct,
 }
 
 /// A name that a signature knows, looked up or connected to.

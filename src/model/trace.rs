@@ -14,8 +14,18 @@ use crate::model::stamp::Span;
 /// What a trace is about: detectors read the topics that they left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
+    /// A step of sign-in that breaks a rule; `about` is the origin that says whether it is MCP's.
+    AuthFault,
+    /// Metadata of the authorization server at an origin was read.
+    AuthMetadata,
+    /// A sign-in whose code goes back to the server at an origin.
+    AuthProxy,
+    /// A protected resource names the authorization server at an origin.
+    AuthServer,
     /// A credential that a request or a message carries.
     Credential,
+    /// A client was registered with the authorization server at an origin.
+    Registered,
 }
 
 /// What makes two traces the same one: they are counted.

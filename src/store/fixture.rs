@@ -258,6 +258,7 @@ fn session(id: &str, server: &Server) -> Session {
         seen: span(0, 9),
         messages: 5,
         calls: BTreeMap::from([("get_forecast".to_owned(), 2)]),
+        conduct: crate::model::conduct::Conduct::default(),
     }
 }
 

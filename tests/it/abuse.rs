@@ -66,7 +66,11 @@ fn fields_and_body_that_disagree() {
         "Mcp-Method: tools/call\r\nMcp-Param-Title: Emma\r\n",
         "MCP-Protocol-Version: 2025-11-25\r\n",
     ] {
-        assert_eq!(rules(fields, CALL_2026, &found), pairs(&[("header-mismatch", "low")]), "{fields}");
+        assert_eq!(
+            rules(fields, CALL_2026, &found),
+            pairs(&[("header-mismatch", "low")]),
+            "{fields}"
+        );
         let refused = json("400 Bad Request", "", REFUSED);
         assert_eq!(rules(fields, CALL_2026, &refused), [], "{fields}");
     }
@@ -99,7 +103,10 @@ fn pages_of_others() {
         high("foreign-origin")
     );
     assert_eq!(
-        rules(loopback, "Host: rebound.evil.example:8000\r\nOrigin: http://rebound.evil.example:8000\r\n"),
+        rules(
+            loopback,
+            "Host: rebound.evil.example:8000\r\nOrigin: http://rebound.evil.example:8000\r\n"
+        ),
         high("foreign-host")
     );
     for (ends, fields) in [
@@ -109,10 +116,16 @@ fn pages_of_others() {
         (loopback, "Host: mcp.shelf.example\r\nX-Forwarded-For: 10.9.0.77\r\n"),
         (loopback, "Host: shelf.localtest.me:8000\r\n"),
         (here(), "Host: mcp.shelf.example\r\n"),
-        (here(), "Host: mcp.shelf.example\r\nOrigin: https://desk.shelf.example\r\n"),
+        (
+            here(),
+            "Host: mcp.shelf.example\r\nOrigin: https://desk.shelf.example\r\n",
+        ),
         (here(), "Host: 10.9.0.5:8000\r\nOrigin: http://10.9.0.20:3000\r\n"),
         (here(), "Host: shelf.internal\r\nOrigin: https://chat.internal\r\n"),
-        (public, "Host: mcp.shelf.example\r\nAuthorization: Bearer x\r\nOrigin: https://desk.example\r\n"),
+        (
+            public,
+            "Host: mcp.shelf.example\r\nAuthorization: Bearer x\r\nOrigin: https://desk.example\r\n",
+        ),
     ] {
         assert_eq!(rules(ends, fields), [], "{fields}");
     }
@@ -138,12 +151,174 @@ fn redirects_to_others() {
         ("mcp.shelf.example", "/mcp/"),
         ("mcp.shelf.example", "https://mcp.shelf.example/mcp"),
         ("shelf.example", "https://www.shelf.example/mcp"),
-        ("mcp.shelf.example", "https://login.id.example/oauth2/authorize?client_id=7"),
+        (
+            "mcp.shelf.example",
+            "https://login.id.example/oauth2/authorize?client_id=7",
+        ),
         ("10.9.0.5:8000", "http://10.9.0.6:8000/mcp"),
         ("10.9.0.5:8000", "http://shelf.internal/mcp"),
     ] {
         assert_eq!(rules(host, location), [], "{host} {location}");
     }
+}
+
+/// Exchanges of one session, each on a connection of its own: client, fields, request, answer.
+fn session(exchanges: &[(&str, String, &str, &str)]) -> Script {
+    let mut script = Script::default();
+    for (number, (client, fields, body, answer)) in exchanges.iter().enumerate() {
+        let ends = ends((client, 43_000 + u16::try_from(number).unwrap()), ("10.9.0.5", 8000));
+        let request = post(&format!("Host: 10.9.0.5:8000\r\n{fields}"), body);
+        script = script.chain(connection(ends, &[(&request, answer)]));
+    }
+    script
+}
+
+const ONE: &str = "10.9.0.20";
+const OTHER: &str = "10.9.0.66";
+const BEARER: &str = "Authorization: Bearer opaque\r\n";
+
+#[test]
+fn sessions_in_other_hands() {
+    let welcome = json("200 OK", SESSION, WELCOME);
+    let (tools, found) = (json("200 OK", "", TOOLS), json("200 OK", "", FOUND));
+    let bearer = format!("{SESSION}{BEARER}");
+    let rules = |steps: &[(&str, String, &str, &str)]| of_kind(&report(&session(steps)), "auth-violation");
+    let opened = (ONE, BEARER.to_owned(), INITIALIZE, &*welcome);
+    assert_eq!(
+        rules(&[
+            opened.clone(),
+            (ONE, bearer.clone(), LIST, &tools),
+            (OTHER, bearer.clone(), CALL, &found)
+        ]),
+        pairs(&[("shared-session", "medium")])
+    );
+    assert_eq!(
+        rules(&[
+            opened.clone(),
+            (ONE, bearer.clone(), LIST, &tools),
+            (ONE, SESSION.to_owned(), CALL, &found)
+        ]),
+        pairs(&[("session-as-credential", "medium")])
+    );
+    // A server that asks nobody for credentials is open, and no more.
+    let open = (ONE, String::new(), INITIALIZE, &*welcome);
+    assert_eq!(rules(&[open, (ONE, SESSION.to_owned(), LIST, &tools)]), []);
+    assert_eq!(
+        rules(&[opened, (ONE, bearer.clone(), LIST, &tools), (ONE, bearer, CALL, &found)]),
+        []
+    );
+    let weak = json("200 OK", "Mcp-Session-Id: 17\r\n", WELCOME);
+    assert_eq!(
+        rules(&[(ONE, String::new(), INITIALIZE, &weak)]),
+        pairs(&[("weak-session-id", "medium")])
+    );
+}
+
+#[test]
+fn what_a_session_lacks() {
+    let welcome = json("200 OK", SESSION, WELCOME);
+    let rules = |steps: &[(&str, String, &str, &str)]| of_kind(&report(&session(steps)), "protocol-violation");
+    let opened = (ONE, String::new(), INITIALIZE, &*welcome);
+    fn within<'t>(body: &'t str, answer: &'t str) -> (&'t str, String, &'t str, &'t str) {
+        (ONE, SESSION.to_owned(), body, answer)
+    }
+    let low = |rule: &str| pairs(&[(rule, "low")]);
+    let (tools, found) = (json("200 OK", "", TOOLS), json("200 OK", "", FOUND));
+    let ghost = CALL.replace("find_book", "burn_book");
+    assert_eq!(
+        rules(&[opened.clone(), within(LIST, &tools), within(&ghost, &found)]),
+        low("ghost-tool")
+    );
+    assert_eq!(rules(&[opened.clone(), within(&ghost, &found)]), []);
+    let other = json(
+        "200 OK",
+        "Mcp-Session-Id: 550e8400-e29b-41d4-a716-446655440000\r\n",
+        TOOLS,
+    );
+    assert_eq!(rules(&[opened.clone(), within(LIST, &other)]), low("session-changed"));
+    let asks = r#"{"jsonrpc":"2.0","id":9,"method":"sampling/createMessage","params":{"messages":[],"maxTokens":7}}"#;
+    let stream = crate::http::events("", &[asks, FOUND]);
+    assert_eq!(rules(&[opened, within(CALL, &stream)]), low("unsolicited-request"));
+    let able = INITIALIZE.replace(r#""capabilities":{}"#, r#""capabilities":{"sampling":{}}"#);
+    assert_eq!(
+        rules(&[(ONE, String::new(), &able, &welcome), within(CALL, &stream)]),
+        []
+    );
+    let older = json("200 OK", SESSION, &WELCOME.replace("2025-11-25", "2024-11-05"));
+    let again = SESSION.replace("0af7", "1bf7");
+    let older = older.replace(SESSION, &again);
+    assert_eq!(
+        rules(&[
+            (ONE, String::new(), INITIALIZE, &welcome),
+            (ONE, String::new(), INITIALIZE, &older)
+        ]),
+        low("version-downgrade")
+    );
+    assert_eq!(
+        rules(&[
+            (ONE, String::new(), INITIALIZE, &older),
+            (ONE, String::new(), INITIALIZE, &welcome)
+        ]),
+        []
+    );
+}
+
+#[test]
+fn forms_that_ask_for_secrets() {
+    let rules = |field: &str| {
+        let asks = format!(
+            r#"{{"jsonrpc":"2.0","id":2,"result":{{"resultType":"input_required","requestState":"x","inputRequests":{{"a":{{"method":"elicitation/create","params":{{"message":"m","requestedSchema":{{"type":"object","properties":{{"{field}":{{"type":"string"}}}}}}}}}}}}}}}}"#
+        );
+        let call = CALL_2026.replace(
+            r#""_meta":{"#,
+            r#""_meta":{"io.modelcontextprotocol/clientCapabilities":{"elicitation":{}},"#,
+        );
+        let request = post("Host: 10.9.0.5\r\n", &call);
+        of_kind(
+            &report(&exchange(here(), &request, &json("200 OK", "", &asks))),
+            "protocol-violation",
+        )
+    };
+    assert_eq!(rules("apiKey"), pairs(&[("secret-elicitation", "medium")]));
+    assert_eq!(rules("city"), []);
+}
+
+#[test]
+fn tunnels() {
+    let lookup = |name: &str, client: &str| {
+        let ends = ends((client, 44_000), ("203.0.113.9", 80));
+        let request = format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n");
+        connection(ends, &[(&request, &empty("200 OK", ""))])
+    };
+    let served = |host: &str| {
+        let request = |body: &str| post(&format!("Host: {host}\r\n"), body);
+        connection(
+            here(),
+            &[
+                (&request(INITIALIZE), &json("200 OK", "", WELCOME)),
+                (&request(LIST), &json("200 OK", "", TOOLS)),
+            ],
+        )
+    };
+    let severities = |script: &Script| -> Vec<String> {
+        let found = of_kind(&report(script), "tunnel-exposure");
+        found.into_iter().map(|(_, severity)| severity).collect()
+    };
+    let own = served("10.9.0.5:8000");
+    assert_eq!(
+        severities(&own.clone().chain(lookup("connect.ngrok-agent.com", "10.9.0.5"))),
+        ["high"]
+    );
+    assert_eq!(
+        severities(&own.clone().chain(lookup("x.ngrok-free.app", "10.9.0.5"))),
+        [""; 0]
+    );
+    assert_eq!(
+        severities(&own.chain(lookup("connect.ngrok-agent.com", "10.9.0.21"))),
+        [""; 0]
+    );
+    assert_eq!(severities(&served("a1b2.ngrok-free.app")), ["medium"]);
+    assert_eq!(severities(&served("shelf.vercel.app")), [""; 0]);
 }
 
 #[test]
@@ -152,14 +327,22 @@ fn an_honest_session_is_no_abuse() {
     let script = connection(
         here(),
         &[
-            (&post("Host: shelf.example\r\n", INITIALIZE), &json("200 OK", SESSION, WELCOME)),
+            (
+                &post("Host: shelf.example\r\n", INITIALIZE),
+                &json("200 OK", SESSION, WELCOME),
+            ),
             (&request(INITIALIZED), &empty("202 Accepted", "")),
             (&request(LIST), &json("200 OK", "", TOOLS)),
             (&request(CALL), &json("200 OK", "", FOUND)),
         ],
     );
     let report = report(&script);
-    for kind in ["protocol-violation", "dns-rebinding", "redirect-hijack", "auth-violation"] {
+    for kind in [
+        "protocol-violation",
+        "dns-rebinding",
+        "redirect-hijack",
+        "auth-violation",
+    ] {
         assert_eq!(of_kind(&report, kind), [], "{kind}");
     }
 }

@@ -245,6 +245,7 @@ impl Said {
             proof: Proof(self.proof),
             success: !bit(0),
             gives: bit(1),
+            wants_input: false,
             relevant: true,
             request_head: false,
             response_head: false,

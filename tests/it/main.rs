@@ -28,6 +28,7 @@ mod run;
 mod scenarios;
 mod seal;
 mod secrecy;
+mod signin;
 mod sites;
 mod splits;
 mod suspects;

@@ -244,6 +244,7 @@ pub(crate) fn listen(row: &'static Protocol, sample: &Sample, turns: &[Turn]) ->
                 Fact::Tls(tls) => format!("{tls:?}"),
                 Fact::TlsAnswer(answer) => format!("{answer:?}"),
                 Fact::Uncovered(cover) => format!("{cover:?}"),
+                Fact::Around(around) => format!("{around:?}"),
                 Fact::Violation(violation) => format!("{violation:?}"),
             }),
             Output::Shed(count) => told.push(format!("shed {count}")),

@@ -70,6 +70,7 @@ fn run(dir: Direction, json: Option<&str>, target: &str, fields: &[(&str, &str)]
         proof: Proof::default(),
         success: false,
         gives: false,
+        wants_input: false,
         relevant: true,
         request_head: dir == Direction::ToServer,
         response_head: dir == Direction::ToClient,

@@ -137,6 +137,8 @@ pub(super) struct Gateway {
     pub(super) r#match: String,
     pub(super) role: String,
     #[serde(default)]
+    pub(super) agent: bool,
+    #[serde(default)]
     pub(super) paths: Vec<String>,
     #[serde(default)]
     pub(super) shared_host: bool,

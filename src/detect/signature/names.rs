@@ -28,6 +28,8 @@ pub struct NameRule {
     pub tier: Option<u8>,
     /// Mostly serves other things: its name alone says nothing.
     pub shared_host: bool,
+    /// Tunnels only: who goes there publishes a server, and does not visit one.
+    pub agent: bool,
     /// Paths that are MCP there.
     pub paths: Vec<String>,
     /// 0 to 1.
@@ -160,6 +162,7 @@ mod tests {
             product: String::new(),
             tier: None,
             shared_host: shared,
+            agent: false,
             paths: vec!["/mcp".into(), "/".into()],
             confidence: 0.5,
             references: Vec::new(),

@@ -11,6 +11,9 @@ use crate::model::message::Body;
 use crate::model::stamp::Stamp;
 use crate::stream::carry::release;
 
+/// Longest form that is read, in bytes: those that matter hold a few parameters.
+const FORM_MAX_BYTES: usize = 65_536;
+
 /// What a body gives: a message without its surroundings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Said<'a> {
@@ -47,6 +50,8 @@ pub(super) struct Reader {
     limits: Limits,
     state: State,
     candidate: bool,
+    /// Longest body that is kept, in bytes.
+    max_bytes: usize,
     /// Whether JSON-RPC was met in this body.
     rpc: bool,
     /// Whether it is collected for its first key alone: its end decides.
@@ -86,6 +91,7 @@ impl Reader {
             limits,
             state: State::Said,
             candidate: false,
+            max_bytes: limits.message_max_bytes,
             rpc: false,
             doubt: false,
             torn: false,
@@ -112,8 +118,13 @@ impl Reader {
                 self.sse.get_or_insert_with(|| Box::new(Sse::new(max_bytes))).reset();
                 State::Events
             }
+            Kind::Form if plan.candidate => State::Collect { skipped: 0 },
             Kind::Json | Kind::MaybeJson => State::Peek,
-            Kind::Other => State::Skip,
+            Kind::Form | Kind::Other => State::Skip,
+        };
+        self.max_bytes = match plan.kind {
+            Kind::Form => self.limits.message_max_bytes.min(FORM_MAX_BYTES),
+            _ => self.limits.message_max_bytes,
         };
         if self.state == State::Skip {
             return;
@@ -352,7 +363,7 @@ impl Reader {
 
     fn collect(&mut self, bytes: &[u8], left: Option<u64>, say: &mut Say<'_>) {
         let whole = left == Some(0) && self.buffer.is_empty() && self.state == (State::Collect { skipped: 0 });
-        if whole && !self.torn && bytes.len() <= self.limits.message_max_bytes {
+        if whole && !self.torn && bytes.len() <= self.max_bytes {
             self.say_whole(bytes, say);
             return self.close();
         }
@@ -362,9 +373,9 @@ impl Reader {
 
     /// Ends the message with its last byte, or at its bound.
     fn settle(&mut self, left: Option<u64>, say: &mut Say<'_>) {
-        let over = self.buffer.len().saturating_sub(self.limits.message_max_bytes);
+        let over = self.buffer.len().saturating_sub(self.max_bytes);
         if over > 0 {
-            self.buffer.truncate(self.limits.message_max_bytes);
+            self.buffer.truncate(self.max_bytes);
             let missing = left.map_or(0, |left| left.saturating_add(over as u64));
             self.cut(missing, say);
         } else if left == Some(0) {

@@ -30,6 +30,8 @@ pub(super) static ESCAPED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::
 pub(super) enum Kind {
     /// `text/event-stream`.
     Events,
+    /// `application/x-www-form-urlencoded`.
+    Form,
     /// A JSON type.
     Json,
     /// No type, or plain text: JSON if it begins like it.
@@ -56,6 +58,8 @@ pub(super) fn kind(headers: &Headers) -> Kind {
         Kind::Events
     } else if value.eq_ignore_ascii_case(b"text/plain") {
         Kind::MaybeJson
+    } else if value.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
+        Kind::Form
     } else if is_json(subtype) {
         Kind::Json
     } else {

@@ -33,6 +33,7 @@ use super::content::{Kind, coding, has_marks, kind};
 use super::h2::Http2;
 use super::websocket::Socket;
 use crate::model::chunk::{Chunk, Data};
+use crate::model::errand::Errand;
 use crate::model::message::{Field, HttpMethod};
 use crate::model::net::{Direction, Transport};
 use crate::model::stamp::Stamp;
@@ -234,6 +235,9 @@ impl Http1 {
             self.relay = proxy::host(request.target.as_bytes());
         }
         let candidate = self.rpc || has_marks(headers);
+        let errand = Errand::of(&request);
+        let wanted = candidate || errand.is_some_and(Errand::wants_body);
+        let answer_wanted = candidate || errand.is_some_and(Errand::wants_answer);
         // A client sends no event streams.
         let kind = Some(kind(headers))
             .filter(|kind| *kind != Kind::Events)
@@ -241,14 +245,14 @@ impl Http1 {
         let plan = Plan {
             kind,
             coding: coding(headers),
-            candidate,
+            candidate: wanted,
             alone: false,
             torn,
             at,
         };
         self.requests.slot = self
             .transactions
-            .ask(request, candidate, weight, self.limits.head_max_bytes);
+            .ask(request, answer_wanted, weight, self.limits.head_max_bytes);
         self.open(Direction::ToServer, framing, plan, up);
         if changes && matches!(framing, Framing::None) {
             self.requests.state = State::Choice;

@@ -7,6 +7,7 @@
 use super::frame::{self, Kind};
 use super::streams::Phase;
 use super::{Http2, State, take};
+use crate::model::errand::Errand;
 use crate::model::net::Direction;
 use crate::model::stamp::Stamp;
 use crate::proto::http::body::Plan;
@@ -217,7 +218,9 @@ impl Http2 {
         };
         let mut request = exchange.spare_request();
         self.draft.fill_request(of.at, &mut request);
-        exchange.candidate |= rpc || has_marks(&request.headers);
+        let errand = Errand::of(&request);
+        let marked = rpc || has_marks(&request.headers);
+        exchange.candidate |= marked || errand.is_some_and(Errand::wants_answer);
         exchange.opaque = opaque;
         exchange.request.socket = websocket.then(|| Box::new(Socket::new(limits, Deflate::Unknown, false)));
         exchange.request.partial = partial;
@@ -231,7 +234,7 @@ impl Http2 {
         let plan = Plan {
             kind,
             coding: coding(&request.headers),
-            candidate: exchange.candidate,
+            candidate: exchange.candidate || errand.is_some_and(Errand::wants_body),
             alone: false,
             torn: false,
             at: of.at,
