@@ -16,6 +16,7 @@ pub mod elicitation;
 pub mod exposure;
 pub mod fingerprint;
 pub mod lineage;
+pub mod known;
 pub mod lookups;
 mod packages;
 pub mod panel;
@@ -154,6 +155,10 @@ pub const DETECTORS: &[panel::Row] = &[
     panel::Row {
         name: "tunnels",
         build: tunnels::Tunnels::build,
+    },
+    panel::Row {
+        name: "known",
+        build: known::Known::build,
     },
     panel::Row {
         name: "rebinding",

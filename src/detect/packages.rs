@@ -3,12 +3,20 @@
 use std::borrow::Cow;
 
 use crate::detect::signature::Signatures;
-use crate::model::message::{HttpMethod, Request};
+use crate::model::message::{Field, HttpMethod, Request};
 
 /// Endings of bundles that install an MCP server.
 const BUNDLES: [&str; 2] = [".dxt", ".mcpb"];
 /// Paths of the registry's interface that tell where servers are.
 const REGISTRY: [&str; 2] = ["/v0/servers", "/v0.1/servers"];
+/// What ids of rules about package sources have in them.
+const NPM: [&str; 2] = ["npm", "yarn"];
+const PYPI: [&str; 2] = ["pypi", "pythonhosted"];
+/// Programs that fetch packages, as their `User-Agent` begins.
+const NPM_PROGRAMS: [&str; 5] = ["bun", "npm", "npx", "pnpm", "yarn"];
+const PYPI_PROGRAMS: [&str; 4] = ["pip", "pipx", "poetry", "uv"];
+/// Parts of a path that are read.
+const PARTS_MAX: usize = 16;
 /// Longest name of a package, in bytes: that of npm.
 const NAME_MAX_BYTES: usize = 214;
 
@@ -24,23 +32,30 @@ pub(super) struct Package {
 }
 
 impl Package {
-    /// What a GET asks a package source for, by the forms of its paths: npm's `/name`, `/name/version`,
+    /// What a GET asks a package source for, or a mirror of one, by the forms of its paths: npm's `/name`, `/name/version`,
     /// `/name/-/name-version.tgz`, and PyPI's `/simple/name/`, `/pypi/name/json`, `/pypi/name/version/json`.
     pub(super) fn of(request: &Request, host: &str, signatures: &Signatures) -> Option<Self> {
         if request.method != HttpMethod::Get {
             return None;
         }
-        let rule = signatures.names.find_where(host, |rule| rule.tier == Some(4))?;
+        let npm_like = match signatures.names.find_where(host, |rule| rule.tier == Some(4)) {
+            Some(rule) => is_of(&rule.id, &NPM)
+                .then_some(true)
+                .or(is_of(&rule.id, &PYPI).then_some(false))?,
+            // A mirror of one's own has any name; the program that asks it says who it is.
+            None => {
+                let agent = request.headers.text(Field::UserAgent)?;
+                let program = agent.split('/').next().unwrap_or_default();
+                let known = |programs: &[&str]| programs.iter().any(|known| known.eq_ignore_ascii_case(program));
+                known(&NPM_PROGRAMS)
+                    .then_some(true)
+                    .or(known(&PYPI_PROGRAMS).then_some(false))?
+            }
+        };
         let path = decoded(request.path());
         let path = path.trim_matches('/').to_ascii_lowercase();
-        let id = rule.id.to_ascii_lowercase();
-        if id.contains("npm") || id.contains("yarn") {
-            npm(&path)
-        } else if id.contains("pypi") || id.contains("python") {
-            pypi(&path)
-        } else {
-            None
-        }
+        let parts: Vec<&str> = path.split('/').take(PARTS_MAX).collect();
+        if npm_like { npm(&parts) } else { pypi(&parts) }
     }
 
     /// Whether the name says that the package is about MCP.
@@ -67,33 +82,63 @@ fn decoded(path: &str) -> Cow<'_, str> {
     }
 }
 
-fn npm(path: &str) -> Option<Package> {
-    let mut parts = path.split('/');
-    let first = parts.next().filter(|part| !part.is_empty() && !part.starts_with('-'))?;
-    let name = if first.starts_with('@') {
-        format!("{first}/{}", parts.next()?)
-    } else {
-        first.to_owned()
-    };
-    let version = match (parts.next(), parts.next()) {
-        (Some("-"), Some(file)) => {
-            let bare = name.rsplit('/').next().unwrap_or_default();
-            let rest = file.strip_prefix(bare)?.strip_prefix('-')?;
-            Some(rest.strip_suffix(".tgz")?.to_owned())
-        }
-        (version, None) => version.map(str::to_owned),
-        _ => return None,
-    };
-    package("npm", name, version)
+fn is_of(id: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| id.contains(word))
 }
 
-fn pypi(path: &str) -> Option<Package> {
-    let parts: Vec<&str> = path.split('/').take(6).collect();
-    match parts.as_slice() {
-        ["simple", name] | ["pypi", name, "json"] => package("pypi", normal(name), None),
-        ["pypi", name, version, "json"] => package("pypi", normal(name), Some((*version).to_owned())),
-        _ => None,
+/// What stands before the name belongs to a mirror.
+fn npm(parts: &[&str]) -> Option<Package> {
+    let scoped = |at: usize| {
+        let name = *parts.get(at)?;
+        let scope = at.checked_sub(1).and_then(|before| parts.get(before));
+        Some(match scope.filter(|scope| scope.starts_with('@')) {
+            Some(scope) => format!("{scope}/{name}"),
+            None => name.to_owned(),
+        })
+    };
+    if let Some(dash) = parts.iter().position(|part| *part == "-") {
+        let name = scoped(dash.checked_sub(1)?)?;
+        let file = parts.get(dash.saturating_add(1))?;
+        let bare = name.rsplit('/').next().unwrap_or_default();
+        let version = file.strip_prefix(bare)?.strip_prefix('-')?.strip_suffix(".tgz")?;
+        return package("npm", name, Some(version.to_owned()));
     }
+    let last = parts.len().checked_sub(1)?;
+    let word = parts.get(last)?;
+    let version = last > 0 && (*word == "latest" || word.starts_with(|c: char| c.is_ascii_digit()));
+    if version {
+        package("npm", scoped(last.checked_sub(1)?)?, Some((*word).to_owned()))
+    } else {
+        package("npm", scoped(last)?, None)
+    }
+}
+
+fn pypi(parts: &[&str]) -> Option<Package> {
+    let behind = |word: &str| {
+        let at = parts.iter().position(|part| *part == word)?;
+        parts.get(at.saturating_add(1)..)
+    };
+    if let Some([name, ..]) = behind("simple") {
+        return package("pypi", normal(name), None);
+    }
+    match behind("pypi") {
+        Some([name, "json"]) => package("pypi", normal(name), None),
+        Some([name, version, "json"]) => package("pypi", normal(name), Some((*version).to_owned())),
+        _ => pypi_file(parts.last()?),
+    }
+}
+
+/// `name-version.tar.gz`, or `name-version-tags.whl`.
+fn pypi_file(file: &str) -> Option<Package> {
+    let wheel = file.strip_suffix(".whl");
+    let (name, version) = match wheel {
+        Some(stem) => {
+            let mut parts = stem.split('-');
+            (parts.next()?, parts.next()?)
+        }
+        None => file.strip_suffix(".tar.gz")?.rsplit_once('-')?,
+    };
+    package("pypi", normal(name), Some(version.to_owned()))
 }
 
 /// PyPI takes dashes, dots and underlines for the same (PEP 503).
@@ -122,6 +167,7 @@ mod tests {
         let show = |package: Option<Package>| {
             package.map(|it| format!("{} {}", it.name, it.version.unwrap_or_else(|| "*".into())))
         };
+        let parts = |path: &'static str| -> Vec<&'static str> { path.split('/').collect() };
         for (path, expect) in [
             ("postmark-mcp", Some("postmark-mcp *")),
             (
@@ -129,18 +175,26 @@ mod tests {
                 Some("@modelcontextprotocol/server-memory latest"),
             ),
             ("postmark-mcp/-/postmark-mcp-1.0.16.tgz", Some("postmark-mcp 1.0.16")),
-            ("@a/mcp-x/-/mcp-x-2.0.0-rc.1.tgz", Some("@a/mcp-x 2.0.0-rc.1")),
+            (
+                "repository/npm/@a/mcp-x/-/mcp-x-2.0.0-rc.1.tgz",
+                Some("@a/mcp-x 2.0.0-rc.1"),
+            ),
+            ("repository/npm/@a/mcp-x", Some("@a/mcp-x *")),
             ("-/v1/search", None),
             ("", None),
-            ("@a", None),
         ] {
-            assert_eq!(show(npm(path)).as_deref(), expect, "{path}");
+            assert_eq!(show(npm(&parts(path))).as_deref(), expect, "{path}");
         }
-        assert_eq!(
-            show(pypi("simple/mcp_server.fetch")).as_deref(),
-            Some("mcp-server-fetch *")
-        );
-        assert_eq!(show(pypi("pypi/groq-mcp/1.0/json")).as_deref(), Some("groq-mcp 1.0"));
+        for (path, expect) in [
+            ("simple/mcp_server.fetch", Some("mcp-server-fetch *")),
+            ("root/pypi/simple/groq-mcp", Some("groq-mcp *")),
+            ("pypi/groq-mcp/1.0/json", Some("groq-mcp 1.0")),
+            ("packages/ab/cd/groq_mcp-1.0-py3-none-any.whl", Some("groq-mcp 1.0")),
+            ("packages/groq-mcp-1.0.tar.gz", Some("groq-mcp 1.0")),
+            ("index.html", None),
+        ] {
+            assert_eq!(show(pypi(&parts(path))).as_deref(), expect, "{path}");
+        }
         let named = |name: &str| package("npm", name.to_owned(), None).is_some_and(|it| it.is_mcp());
         assert!(
             named("mcp-remote") && named("@x/mcp") && named("a_mcp_b") && !named("mcpherson") && !named("left-pad")

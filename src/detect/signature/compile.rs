@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::{self, AnyRule, Example, Placed};
+use super::known_bad::{BadRule, KnownBad};
 use super::names::{NameRule, Named, Names};
 use super::poison::{self, Poison, PoisonRule, Words};
 use super::resolvers::{Resolver, Resolvers};
@@ -17,7 +18,7 @@ use super::secrets::Secrets;
 use crate::model::defect::Defect;
 
 /// Files that are compiled in.
-const BUILTIN: [(&str, &str); 6] = [
+const BUILTIN: [(&str, &str); 7] = [
     (
         "signatures/endpoints.toml",
         include_str!("../../../signatures/endpoints.toml"),
@@ -25,6 +26,10 @@ const BUILTIN: [(&str, &str); 6] = [
     (
         "signatures/gateways.toml",
         include_str!("../../../signatures/gateways.toml"),
+    ),
+    (
+        "signatures/known_bad.toml",
+        include_str!("../../../signatures/known_bad.toml"),
     ),
     (
         "signatures/poisoning.toml",
@@ -53,6 +58,8 @@ pub struct Signatures {
     pub names: Names,
     /// Resolvers that take DNS encrypted.
     pub resolvers: Resolvers,
+    /// What is known to be bad.
+    pub known_bad: KnownBad,
     /// Credentials and personal data.
     pub secrets: Secrets,
     /// Wording and characters that steer a model.
@@ -187,18 +194,21 @@ impl Set {
         let (mut named, mut resolvers, mut examples) = (Vec::new(), Vec::new(), Vec::new());
         let (mut secrets, mut poison, mut words) = (Vec::new(), Vec::new(), Vec::new());
         let mut poison_sources = Vec::new();
+        let mut bad = Vec::new();
         for (source, rule) in std::mem::take(&mut self.rules)
             .into_iter()
             .filter(|(_, rule)| rule.enabled())
         {
             let id = rule.id().to_owned();
             let tests = match &rule {
+                AnyRule::Bad(rule) => rule.test.clone(),
                 AnyRule::Secret(rule) => rule.test.clone(),
                 AnyRule::Pii(rule) => rule.test.clone(),
                 AnyRule::Poison(rule) => rule.test.clone(),
                 _ => Vec::new(),
             };
             let done = match rule {
+                AnyRule::Bad(rule) => BadRule::compile(rule).map(|rule| bad.push(rule)),
                 AnyRule::Registry(rule) => registry(rule).map(|rule| named.push(rule)),
                 AnyRule::Endpoint(rule) => endpoint(rule).map(|rule| named.push(rule)),
                 AnyRule::Gateway(rule) => gateway(rule).map(|rule| named.push(rule)),
@@ -255,6 +265,7 @@ impl Set {
         Ok(Signatures {
             names: Names::new(named),
             resolvers: Resolvers::new(resolvers),
+            known_bad: KnownBad::new(bad),
             secrets,
             poison,
             examples,

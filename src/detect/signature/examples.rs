@@ -44,6 +44,9 @@ impl Signatures {
     }
 
     fn matches(&self, id: &str, text: &str) -> bool {
+        if let Some(rule) = self.known_bad.rule(id) {
+            return rule.matches(text);
+        }
         if self.poison.rules().any(|rule| *rule.id == *id) {
             return self.poison.holds(id, text);
         }

@@ -40,6 +40,8 @@ struct Document {
     poison: Vec<Spanned<Poison>>,
     #[serde(default)]
     resolver: Vec<Spanned<Resolver>>,
+    #[serde(default)]
+    bad: Vec<Spanned<Bad>>,
 }
 
 /// What the file is: for its readers.
@@ -272,6 +274,30 @@ pub(super) struct Lexicon {
     pub(super) rare: bool,
 }
 
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bad {
+    pub(super) id: String,
+    #[serde(default = "yes")]
+    pub(super) enabled: bool,
+    pub(super) kind: String,
+    pub(super) names: Vec<String>,
+    pub(super) ecosystem: Option<String>,
+    #[serde(default)]
+    pub(super) versions: Vec<String>,
+    pub(super) seen_in: Vec<String>,
+    pub(super) pattern: Option<String>,
+    #[serde(default = "product")]
+    pub(super) version_trust: String,
+    pub(super) severity: String,
+    #[serde(default = "likely")]
+    pub(super) confidence: f32,
+    #[serde(default)]
+    pub(super) refs: Vec<String>,
+    #[serde(default)]
+    pub(super) test: Vec<Example>,
+}
+
 /// A text that a rule must or must not match; one of `text` and `generate`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -293,6 +319,9 @@ const fn window() -> usize {
 const fn reach() -> usize {
     40
 }
+fn product() -> String {
+    "product".to_owned()
+}
 fn suffix() -> String {
     "suffix".to_owned()
 }
@@ -306,6 +335,7 @@ fn edges() -> String {
 /// A rule of any table.
 #[derive(Clone, Debug)]
 pub(super) enum AnyRule {
+    Bad(Bad),
     Endpoint(Endpoint),
     Gateway(Gateway),
     Lexicon(Lexicon),
@@ -319,6 +349,7 @@ pub(super) enum AnyRule {
 impl AnyRule {
     pub(super) fn id(&self) -> &str {
         match self {
+            Self::Bad(rule) => &rule.id,
             Self::Endpoint(rule) => &rule.id,
             Self::Gateway(rule) => &rule.id,
             Self::Lexicon(rule) => &rule.id,
@@ -332,6 +363,7 @@ impl AnyRule {
 
     pub(super) const fn enabled(&self) -> bool {
         match self {
+            Self::Bad(rule) => rule.enabled,
             Self::Endpoint(rule) => rule.enabled,
             Self::Gateway(rule) => rule.enabled,
             Self::Lexicon(rule) => rule.enabled,
@@ -381,6 +413,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Rules, Defect> {
     place(text, document.lexicon, AnyRule::Lexicon, &mut rules);
     place(text, document.poison, AnyRule::Poison, &mut rules);
     place(text, document.resolver, AnyRule::Resolver, &mut rules);
+    place(text, document.bad, AnyRule::Bad, &mut rules);
     if rules.len() > MAX_RULES {
         return Err(defect(
             0,

@@ -5,6 +5,7 @@
 
 pub mod compile;
 pub mod file;
+pub mod known_bad;
 pub mod names;
 pub mod poison;
 pub mod resolvers;
@@ -18,6 +19,7 @@ mod numbers;
 mod people;
 mod plain;
 mod reads;
+mod version;
 
 pub use compile::Signatures;
 pub use plain::Plain;
