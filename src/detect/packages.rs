@@ -39,17 +39,16 @@ impl Package {
             return None;
         }
         let npm_like = match signatures.names.find_where(host, |rule| rule.tier == Some(4)) {
-            Some(rule) => is_of(&rule.id, &NPM)
-                .then_some(true)
-                .or(is_of(&rule.id, &PYPI).then_some(false))?,
+            Some(rule) => either(
+                NPM.iter().any(|word| rule.id.contains(word)),
+                PYPI.iter().any(|word| rule.id.contains(word)),
+            )?,
             // A mirror of one's own has any name; the program that asks it says who it is.
             None => {
                 let agent = request.headers.text(Field::UserAgent)?;
                 let program = agent.split('/').next().unwrap_or_default();
-                let known = |programs: &[&str]| programs.iter().any(|known| known.eq_ignore_ascii_case(program));
-                known(&NPM_PROGRAMS)
-                    .then_some(true)
-                    .or(known(&PYPI_PROGRAMS).then_some(false))?
+                let is_one = |programs: &[&str]| programs.iter().any(|known| known.eq_ignore_ascii_case(program));
+                either(is_one(&NPM_PROGRAMS), is_one(&PYPI_PROGRAMS))?
             }
         };
         let path = decoded(request.path());
@@ -82,8 +81,13 @@ fn decoded(path: &str) -> Cow<'_, str> {
     }
 }
 
-fn is_of(id: &str, words: &[&str]) -> bool {
-    words.iter().any(|word| id.contains(word))
+/// Which of two holds, when one does.
+const fn either(one: bool, other: bool) -> Option<bool> {
+    match (one, other) {
+        (true, _) => Some(true),
+        (false, true) => Some(false),
+        (false, false) => None,
+    }
 }
 
 /// What stands before the name belongs to a mirror.

@@ -16,6 +16,7 @@ mod history;
 mod http;
 mod joins;
 mod kinds;
+mod known;
 mod layers;
 mod lineage;
 mod lookalikes;

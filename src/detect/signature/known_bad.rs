@@ -235,7 +235,7 @@ impl KnownBad {
         let rules = named.into_iter().flatten().filter_map(|at| self.rules.get(*at));
         rules.filter(move |rule| {
             let source = rule.ecosystem.as_deref().is_none_or(|known| known == ecosystem);
-            source && version.map_or(!rule.has_versions(), |version| rule.versions.has(version))
+            source && version.map_or_else(|| !rule.has_versions(), |version| rule.versions.has(version))
         })
     }
 

@@ -1,0 +1,109 @@
+//! What is known to be bad, and what only looks like it, from packet to report.
+
+use serde_json::Value;
+
+use crate::conversations::{INITIALIZE, SESSION, WELCOME, here};
+use crate::http::{connection, empty, json, post};
+use crate::run;
+use crate::talk::{self, PLAIN, Script, ends};
+
+/// Kind, severity and name of the findings of these kinds.
+fn found(script: &Script) -> Vec<[String; 3]> {
+    const KINDS: [&str; 3] = ["known-malicious", "known-vulnerable", "unpinned-package"];
+    let report: Value = run::frames(&talk::packets(script, &PLAIN));
+    let findings = report["findings"].as_array().unwrap().iter();
+    findings
+        .filter(|finding| KINDS.iter().any(|kind| finding["kind"] == *kind))
+        .map(|finding| {
+            [&finding["kind"], &finding["severity"], &finding["detail"]["name"]]
+                .map(|it| it.as_str().unwrap().to_owned())
+        })
+        .collect()
+}
+
+fn fetched(host: &str, target: &str, agent: &str) -> Vec<[String; 3]> {
+    let ends = ends(("10.9.0.20", 44_000), ("10.9.0.30", 4873));
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n\r\n");
+    found(&connection(ends, &[(&request, &empty("200 OK", ""))]))
+}
+
+fn one(kind: &str, severity: &str, name: &str) -> Vec<[String; 3]> {
+    vec![[kind, severity, name].map(str::to_owned)]
+}
+
+#[test]
+fn packages() {
+    let npm = "npm/10.9.0 node/v22.12.0 linux x64";
+    for (host, target, agent, expect) in [
+        (
+            "npm.corp.internal:4873",
+            "/postmark-mcp/-/postmark-mcp-1.0.16.tgz",
+            npm,
+            one("known-malicious", "critical", "postmark-mcp"),
+        ),
+        (
+            "registry.npmjs.org",
+            "/mcp-remote/-/mcp-remote-0.1.15.tgz",
+            "x",
+            one("known-vulnerable", "low", "mcp-remote"),
+        ),
+        (
+            "registry.npmjs.org",
+            "/@example%2fmcp-server/latest",
+            "x",
+            one("unpinned-package", "low", "@example/mcp-server"),
+        ),
+        (
+            "mirror.internal",
+            "/simple/groq-mcp/",
+            "pip/24.0",
+            one("known-malicious", "critical", "groq-mcp"),
+        ),
+        (
+            "registry.npmjs.org",
+            "/postmark-mcp/-/postmark-mcp-1.0.15.tgz",
+            npm,
+            vec![],
+        ),
+        ("registry.npmjs.org", "/postmark-mcp", npm, vec![]),
+        ("registry.npmjs.org", "/mcp-remote/-/mcp-remote-0.1.16.tgz", npm, vec![]),
+        ("registry.npmjs.org", "/left-pad/latest", npm, vec![]),
+        (
+            "www.shop.example",
+            "/postmark-mcp/-/postmark-mcp-1.0.16.tgz",
+            "Mozilla/5.0",
+            vec![],
+        ),
+    ] {
+        assert_eq!(fetched(host, target, agent), expect, "{host}{target}");
+    }
+}
+
+#[test]
+fn hosts() {
+    assert_eq!(
+        fetched("mail.giftshop.club", "/", "x"),
+        one("known-malicious", "critical", "giftshop.club")
+    );
+    assert_eq!(fetched("giftshop.club.example", "/", "x"), [[""; 3]; 0]);
+    assert_eq!(fetched("mygiftshop.club", "/", "x"), [[""; 3]; 0]);
+}
+
+#[test]
+fn claims() {
+    let session = |client: &str, server: &str| {
+        let hello = post("/mcp", "", &INITIALIZE.replace("desk", client));
+        let welcome = WELCOME.replace(r#""name":"shelf","version":"3.0""#, server);
+        found(&connection(here(), &[(&hello, &json("200 OK", SESSION, &welcome))]))
+    };
+    let shelf = r#""name":"shelf","version":"3.0""#;
+    assert_eq!(
+        session("desk (via mcp-remote 0.1.9)", shelf),
+        one("known-vulnerable", "low", "mcp-remote")
+    );
+    assert_eq!(session("desk (via mcp-remote 0.2.0)", shelf), [[""; 3]; 0]);
+    assert_eq!(session("desk", r#""name":"mcp-git","version":"1.23.1""#), [[""; 3]; 0]);
+    assert_eq!(session("openai-mcp", shelf), [[""; 3]; 0]);
+    let old = session("desk", r#""name":"mcp-git","version":"1.22.0""#);
+    assert_eq!(old, one("known-vulnerable", "low", "mcp-git"));
+}
