@@ -1,18 +1,15 @@
 //! Observations and records → findings.
 
 mod about;
+pub mod authorization;
 pub mod behaviour;
+pub mod connectors;
 mod difference;
 pub mod disguise;
 mod domains;
 pub mod drift;
-pub mod equivocation;
-pub mod authorization;
-pub mod connectors;
-pub mod disguise;
-mod domains;
-pub mod drift;
 pub mod elicitation;
+pub mod equivocation;
 pub mod exposure;
 pub mod fingerprint;
 pub mod lineage;

@@ -3,8 +3,8 @@
 //! Unit tests live beside the code. Here stands what holds of the whole: reports, truth, workers, splits, layers, the
 //! command line.
 
-mod behaviour;
 mod abuse;
+mod behaviour;
 mod cli;
 mod conversations;
 mod dns;
