@@ -20,8 +20,7 @@ use crate::model::finding::{Kind, Severity};
 use crate::model::message::{Field, Request};
 use crate::model::observation::{Fact, Observation};
 use crate::model::server::{Mark, View};
-use crate::model::stamp::Span;
-use crate::model::trace::{Topic, Trace, TraceKey};
+use crate::model::trace::{Least, Topic, Trace, TraceKey};
 
 /// What links a step to MCP; the second word of a fault's place.
 mod link {
@@ -110,24 +109,21 @@ impl Look<'_, '_> {
     fn leave(&mut self, topic: Topic, place: &str, about: Option<&str>, subject: u128) {
         let about = redact::blank_hits(about.unwrap_or(&self.origin), &self.detector.signatures);
         let tuple = self.seen.flow.tuple;
-        self.out.traces.push(Trace {
-            key: TraceKey {
-                topic,
-                site: None,
-                client: tuple.client.addr,
-                server: tuple.server,
-                place: Arc::from(place),
-                about: Some(Arc::from(about)),
-                subject,
-            },
-            seen: Span::at(self.seen.at),
-            count: 1,
-            mark: Mark {
-                at: self.seen.at,
-                flow: tuple,
-                session: None,
-            },
-        });
+        let key = TraceKey {
+            topic,
+            site: None,
+            client: tuple.client.addr,
+            server: tuple.server,
+            place: Arc::from(place),
+            about: Some(Arc::from(about)),
+            subject,
+        };
+        let mark = Mark {
+            at: self.seen.at,
+            flow: tuple,
+            session: None,
+        };
+        self.out.traces.push(Trace::once(key, mark, Least::default()));
     }
 
     fn fault(&mut self, rule: &str, link: &str, about: Option<&str>, subject: u128) {

@@ -87,7 +87,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("etherparse", &["packet", "source"]),
     ("flate2", &["proto", "source"]),
     ("foldhash", &["detect", "flow", "inventory", "mcp", "proto"]),
-    ("foldhash", &["detect", "flow", "inventory", "proto"]),
     ("form_urlencoded", &["mcp"]),
     ("hashbrown", &["flow"]),
     ("httparse", &["proto"]),
