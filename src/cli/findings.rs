@@ -9,8 +9,8 @@ use crate::cli::report::moment;
 use crate::cli::setup::now;
 use crate::config::load::Loaded;
 use crate::model::stamp::Timestamp;
-use crate::store::default_path;
-use crate::store::sqlite::{Decision, State, Writer};
+use crate::store::sqlite::{Decision, Writer};
+use crate::store::{State, default_path};
 
 /// Decides what becomes of findings. Decisions are added to the store and never changed.
 #[derive(Clone, Debug, clap::Args)]

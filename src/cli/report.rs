@@ -17,7 +17,7 @@ use crate::model::stamp::Timestamp;
 use crate::report::grid::{DEFAULT_WIDTH, Style};
 use crate::report::rows;
 use crate::store::sqlite::Reader;
-use crate::store::{Filter, Question, Rows, Store, StoreError, Value, Word, default_path};
+use crate::store::{Filter, Question, Rows, State, Store, StoreError, Value, Word, default_path};
 
 /// Asks the store: servers, clients, tools, findings, lookups, sessions, timeline or drift.
 #[derive(Clone, Debug, Args)]
@@ -47,6 +47,9 @@ pub struct ReportArgs {
     /// Only what concerns servers that no approval covers
     #[arg(long)]
     pub unapproved: bool,
+    /// Only findings in this state: open, acknowledged, closed or muted
+    #[arg(long, value_parser = state)]
+    pub state: Option<State>,
     /// How to show it
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
@@ -123,6 +126,7 @@ pub fn answer(store: &dyn Store, args: &ReportArgs, style: Style, out: &mut Vec<
         server: args.server.clone(),
         client: args.client.clone(),
         unapproved: args.unapproved,
+        state: args.state,
         limit: args.limit,
     };
     match args.word {
@@ -185,6 +189,8 @@ fn overview(out: &mut Vec<u8>, store: &dyn Store, filter: &Filter, style: Style)
         Word::Findings,
         Filter {
             limit,
+            // What somebody has settled or muted is not what there is to do.
+            state: filter.state.or(Some(State::Open)),
             ..filter.clone()
         },
     )?;
@@ -200,6 +206,7 @@ fn overview(out: &mut Vec<u8>, store: &dyn Store, filter: &Filter, style: Style)
 fn filter_for_servers(filter: &Filter) -> Filter {
     Filter {
         kind: None,
+        state: None,
         limit: None,
         ..filter.clone()
     }
@@ -242,6 +249,10 @@ fn word(text: &str) -> Result<Word, String> {
 
 pub(crate) fn severity(text: &str) -> Result<Severity, String> {
     Severity::parse(text).ok_or_else(|| one_of(Severity::ALL.map(Severity::word)))
+}
+
+fn state(text: &str) -> Result<State, String> {
+    State::parse(text).ok_or_else(|| one_of(State::ALL.map(State::word)))
 }
 
 fn kind(text: &str) -> Result<Kind, String> {

@@ -85,7 +85,7 @@ impl Behaviour {
         if matches!(self.policy.judge(server, all.now()), Verdict::Approved { .. }) {
             return;
         }
-        let known = all.past.as_ref().and_then(|past| past.servers.get(&server.id));
+        let known = all.past.as_ref().and_then(|past| past.of(server));
         let before = known.and_then(|known| known.before(server.seen.first.time));
         // Whoever has a store that saw other traffic before knows that this is new.
         let baseline = all
@@ -154,7 +154,7 @@ fn has_before(past: &Past, moment: Timestamp) -> bool {
 
 /// A server that is asked far more than in any earlier run.
 fn volume(server: &Server, past: &Past) -> Option<Finding> {
-    let earlier = past.servers.get(&server.id)?.states.iter();
+    let earlier = past.of(server)?.states.iter();
     let rates: Vec<f64> = earlier
         .filter(|state| state.last < server.seen.first.time)
         .filter_map(|state: &PastState| rate(state.first, state.last, state.requests))
@@ -188,7 +188,7 @@ fn rate(first: Timestamp, last: Timestamp, requests: u64) -> Option<f64> {
 
 /// Clients of a server whose own MCP servers are known from earlier runs, where this use is not.
 fn upstreams(all: &View, past: &Past, out: &mut Findings) {
-    let before = |server: &Server, moment| past.servers.get(&server.id)?.before(moment);
+    let before = |server: &Server, moment| past.of(server)?.before(moment);
     let read = |server: &&Server| server.evidence == ServerEvidence::Message && server.scope != Scope::Loopback;
     let hosts: BTreeMap<IpAddr, &Server> = all
         .servers

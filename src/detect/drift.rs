@@ -56,7 +56,7 @@ impl Detector for Drift {
     fn review(&self, server: &Server, all: &View, out: &mut Findings) {
         let mut told = Findings::default();
         let pinned = self.policy.pins().of(server);
-        let past = all.past.as_ref().and_then(|past| past.servers.get(&server.id));
+        let past = all.past.as_ref().and_then(|past| past.of(server));
         let replaced = pinned.is_some_and(|pinned| is_another(server, pinned.server_name.as_ref()));
         for tool in &server.tools {
             match pinned.and_then(|pinned| pinned.tool(&tool.name)) {

@@ -122,8 +122,43 @@ pub struct Filter {
     pub client: Option<String>,
     /// Only what concerns servers without approval.
     pub unapproved: bool,
+    /// Only findings in this state.
+    pub state: Option<State>,
     /// At most so many rows.
     pub limit: Option<u64>,
+}
+
+/// What became of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Somebody knows of it.
+    Acknowledged,
+    /// It is settled, until it is seen again.
+    Closed,
+    /// It is of no interest, also when it is seen again.
+    Muted,
+    /// Nobody decided anything, or it counts no longer.
+    Open,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Acknowledged, Self::Closed, Self::Muted, Self::Open];
+
+    /// The word that the store keeps.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Acknowledged => "acknowledged",
+            Self::Closed => "closed",
+            Self::Muted => "muted",
+            Self::Open => "open",
+        }
+    }
+
+    /// From its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
 }
 
 /// An answer.

@@ -162,7 +162,7 @@ impl Plan {
 type Selection = (&'static str, Option<(Test, Value)>, &'static [&'static str]);
 
 /// The filters that do not apply to every word: option name, what was asked, columns to compare.
-fn selections(filter: &Filter, filters: &'static Filters) -> [Selection; 5] {
+fn selections(filter: &Filter, filters: &'static Filters) -> [Selection; 6] {
     let is = |text: String| (Test::Is, Value::Text(text));
     let rank = |severity| (Test::AtMost, Value::Int(rank(severity)));
     [
@@ -186,6 +186,11 @@ fn selections(filter: &Filter, filters: &'static Filters) -> [Selection; 5] {
             "unapproved",
             filter.unapproved.then_some((Test::Is, Value::Bool(true))),
             filters.unapproved.as_slice(),
+        ),
+        (
+            "state",
+            filter.state.map(|state| is(state.word().to_owned())),
+            filters.state.as_slice(),
         ),
     ]
 }

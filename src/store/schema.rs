@@ -70,6 +70,8 @@ pub struct Filters {
     pub client: &'static [&'static str],
     /// `--unapproved`.
     pub unapproved: Option<&'static str>,
+    /// `--state`.
+    pub state: Option<&'static str>,
 }
 
 impl Schema {
@@ -151,6 +153,7 @@ const SEEN: Filters = Filters {
     server: &[],
     client: &[],
     unapproved: None,
+    state: None,
 };
 
 /// Filters of a word whose rows are moments.
@@ -292,6 +295,7 @@ static FINDINGS: Schema = Schema {
         server: SERVER_NAMES,
         client: &["client"],
         unapproved: Some("unapproved"),
+        state: Some("state"),
         ..SEEN
     },
 };

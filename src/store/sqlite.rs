@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
 
-pub use decide::{Decision, State};
+pub use decide::Decision;
 pub use prune::{Pruned, Retention};
 pub use withdraw::Record;
 pub use write::Writer;

@@ -108,6 +108,14 @@ fn decisions_are_kept_and_shown() {
         (Some(0), "1 findings are acknowledged\n")
     );
     assert_eq!(state(), ("acknowledged".to_owned(), "asked the team".into()));
+    let open = place.run(&[
+        "report", "findings", "--state", "open", "--store", "s.db", "--format", "csv",
+    ]);
+    assert!(
+        open.status.success() && !stdout(&open).contains(id),
+        "{}",
+        stdout(&open)
+    );
     decide(&["close", id, "--why", "moved"]);
     replay();
     assert_eq!(state().0, "closed", "the same capture again is no new sight");

@@ -74,6 +74,7 @@ fn past(server: &str, runs: &[(i64, u64, &[IpAddr])]) -> Past {
     };
     Past {
         servers: BTreeMap::from([(server.to_owned(), server_past)]),
+        places: BTreeMap::new(),
     }
 }
 

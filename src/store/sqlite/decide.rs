@@ -3,33 +3,8 @@
 use rusqlite::params;
 
 use crate::model::stamp::Timestamp;
-use crate::store::StoreError;
 use crate::store::sqlite::{Writer, explain};
-
-/// What becomes of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Somebody knows of it.
-    Acknowledged,
-    /// It is settled, until it is seen again.
-    Closed,
-    /// It is of no interest, also when it is seen again.
-    Muted,
-    /// What was decided before counts no longer.
-    Open,
-}
-
-impl State {
-    /// The word that the store keeps.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Acknowledged => "acknowledged",
-            Self::Closed => "closed",
-            Self::Muted => "muted",
-            Self::Open => "open",
-        }
-    }
-}
+use crate::store::{State, StoreError};
 
 /// A decision about one finding.
 #[derive(Clone, Debug, PartialEq, Eq)]

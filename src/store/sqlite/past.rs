@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rusqlite::params;
 
 use crate::model::mcp::Auth;
+use crate::model::net::Endpoint;
 use crate::model::past::{Past, PastDefinition, PastServer, PastState};
 use crate::model::stamp::Timestamp;
 use crate::store::StoreError;
@@ -38,7 +39,8 @@ impl Reader {
 
     fn past_states(&self, past: &mut Past) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare(
-            "SELECT id, first_seen, last_seen, server_name, server_version, instructions_sha256, auth_rank, requests
+            "SELECT id, first_seen, last_seen, server_name, server_version, instructions_sha256, auth_rank, requests,
+                address, port, hostname, path
              FROM servers_raw WHERE evidence_rank = 0 ORDER BY last_seen DESC, id, run LIMIT ?1",
         )?;
         let mut rows = statement.query(params![MAX_ROWS])?;
@@ -56,7 +58,13 @@ impl Reader {
                 requests: u64::try_from(row.get::<_, i64>(7)?).unwrap_or(0),
                 clients: Default::default(),
             };
-            server(past, row.get(0)?).states.push(state);
+            let id: String = row.get(0)?;
+            let (address, port): (String, u16) = (row.get(8)?, row.get(9)?);
+            let (hostname, path): (Option<String>, Option<String>) = (row.get(10)?, row.get(11)?);
+            if let Ok(address) = address.parse() {
+                past.locate(&id, Endpoint::new(address, port), hostname.as_deref(), path.as_deref());
+            }
+            server(past, id).states.push(state);
         }
         past.servers.values_mut().for_each(|server| server.states.reverse());
         Ok(())
