@@ -75,7 +75,7 @@ impl Detector for Drift {
                     past::server(server, past, &mut told);
                 }
                 identity(server, &mut told);
-                instructions(server, &mut told);
+                instructions(server, &self.suspicion, &mut told);
                 all_listings(server, &mut told);
             }
         }
@@ -135,17 +135,22 @@ fn history(tool: &Tool) -> Vec<Definition> {
     history
 }
 
+/// How bad a change is, and why as the end of a title.
+fn graded(change: &Change, announced: Option<&String>) -> (Severity, String) {
+    if !change.alarming.is_empty() {
+        return (Severity::High, format!(" ({})", change.why()));
+    }
+    let severity = if announced.is_some() {
+        Severity::Low
+    } else {
+        Severity::Medium
+    };
+    (severity, String::new())
+}
+
 /// A tool whose definition is another than before.
 fn changed(server: &Server, tool: &Tool, change: &Change, after: &Definition, announced: Option<String>) -> Finding {
-    let severity = match (change.alarming.is_empty(), &announced) {
-        (false, _) => Severity::High,
-        (true, Some(_)) => Severity::Low,
-        (true, None) => Severity::Medium,
-    };
-    let why = match change.why() {
-        why if why.is_empty() => why,
-        why => format!(" ({why})"),
-    };
+    let (severity, why) = graded(change, announced.as_ref());
     let title = format!(
         "Tool {} of {} changed: {}{why}",
         tool.name,
@@ -166,7 +171,9 @@ pub(super) fn tell_change(finding: &mut Finding, change: &Change, (before, after
     let detail = &mut finding.detail;
     detail.insert("from".to_owned(), hex(before));
     detail.insert("to".to_owned(), hex(after));
-    detail.insert("changed".to_owned(), change.what());
+    if !change.parts.is_empty() {
+        detail.insert("changed".to_owned(), change.what());
+    }
     if !change.alarming.is_empty() {
         detail.insert("alarming".to_owned(), change.why());
     }
@@ -295,21 +302,19 @@ fn identity(server: &Server, out: &mut Findings) {
     }
 }
 
-fn instructions(server: &Server, out: &mut Findings) {
+fn instructions(server: &Server, suspicion: &Suspicion, out: &mut Findings) {
     let mut texts: Vec<&Definition> = server.instructions.iter().collect();
     texts.sort_by_key(|text| (text.seen.first, text.sha256));
     for pair in texts.windows(2) {
         let [before, after] = pair else { continue };
         let announced = new_version(server, before.seen.first, after.seen.first);
-        let severity = if announced.is_some() {
-            Severity::Low
-        } else {
-            Severity::Medium
-        };
-        let title = format!("The instructions of {} changed", about::server_name(server));
+        let change = Change::of_instructions(&before.definition, &after.definition, suspicion);
+        let (severity, why) = graded(&change, announced.as_ref());
+        let title = format!("The instructions of {} changed{why}", about::server_name(server));
         let mut finding = drift(server, severity, title, after.mark, after.seen);
         finding.key.place = Some("instructions".to_owned());
         finding.key.subject = Some(format!("{} to {}", hex(&before.sha256), hex(&after.sha256)));
+        tell_change(&mut finding, &change, (&before.sha256, &after.sha256));
         finding
             .detail
             .extend(announced.map(|version| ("announced".to_owned(), version)));

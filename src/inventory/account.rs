@@ -39,7 +39,7 @@ pub(super) struct Account {
     /// Names and versions, with the earliest evidence.
     pub(super) identities: BTreeMap<(String, String), (Span, Mark)>,
     /// By hash, with the earliest evidence.
-    pub(super) instructions: BTreeMap<[u8; 32], (Span, Mark)>,
+    pub(super) instructions: BTreeMap<[u8; 32], TextSeen>,
     pub(super) revisions: BTreeSet<Revision>,
     /// Strongest on an answered request.
     pub(super) auth: Option<Auth>,
@@ -67,6 +67,15 @@ pub(super) struct ToolSeen {
     pub(super) definition: Arc<str>,
     /// Who got it.
     pub(super) given: Given,
+}
+
+/// Instructions that a server gave.
+#[derive(Clone, Debug)]
+pub(super) struct TextSeen {
+    pub(super) seen: Span,
+    pub(super) mark: Mark,
+    /// Redacted; empty when the text bound was reached.
+    pub(super) text: Arc<str>,
 }
 
 /// One page of a listing: who got it, which cursor asked for it, and what was on it.
@@ -143,8 +152,11 @@ impl Account {
             mine.1 = mine.1.min(its.1);
         });
         merge(&mut self.instructions, other.instructions, |mine, its| {
-            mine.0.join(its.0);
-            mine.1 = mine.1.min(its.1);
+            mine.seen.join(its.seen);
+            mine.mark = mine.mark.min(its.mark);
+            if mine.text.len() < its.text.len() {
+                mine.text = its.text;
+            }
         });
         self.revisions.extend(other.revisions);
         self.auth = self.auth.max(other.auth);
@@ -194,7 +206,7 @@ impl Account {
                 .retain(|name, _| crate::mcp::method::find(name).is_some());
         }
         self.identities.retain(|_, (seen, _)| recent(seen));
-        self.instructions.retain(|_, (seen, _)| recent(seen));
+        self.instructions.retain(|_, text| recent(&text.seen));
         self.tools.retain(|_, tool| recent(&tool.seen));
         self.pages.retain(|_, page| recent(&page.seen));
         self.peers.retain(|_, peer| recent(&peer.seen));

@@ -176,6 +176,13 @@ impl Inventory {
             .retain(|name, _| crate::mcp::method::find(name).is_some() || admission.admit(Class::Method, &(key, name)));
         keep(&mut account.identities, Class::Identity, key, admission);
         keep(&mut account.instructions, Class::Identity, key, admission);
+        for (sha256, seen) in &mut account.instructions {
+            if admission.admit_text(&(key, sha256), seen.text.len()) {
+                seen.text = self.shared_text(sha256, &seen.text);
+            } else {
+                seen.text = Arc::from("");
+            }
+        }
         keep(&mut account.peers, Class::Peer, key, admission);
         keep(&mut account.clients, Class::Client, key, admission);
         account.pages.retain(|page, seen| {
@@ -211,13 +218,14 @@ impl Inventory {
                 tool.definition = Arc::from("");
                 return true;
             }
-            tool.definition = self
-                .texts
-                .entry(*sha256)
-                .or_insert_with(|| tool.definition.clone())
-                .clone();
+            tool.definition = self.shared_text(sha256, &tool.definition);
             true
         });
+    }
+
+    /// The one copy of a kept text.
+    fn shared_text(&self, sha256: &[u8; 32], text: &Arc<str>) -> Arc<str> {
+        self.texts.entry(*sha256).or_insert_with(|| Arc::clone(text)).clone()
     }
 }
 

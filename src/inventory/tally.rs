@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use self::tools::called;
-use crate::inventory::account::{Account, Agent, ClientSeen, Said, SessionSeen, earliest, first_of};
+use crate::inventory::account::{Account, Agent, ClientSeen, Said, SessionSeen, TextSeen, earliest, first_of};
 use crate::inventory::conduct;
 use crate::inventory::kept::{Kept, clip};
 use crate::inventory::merge::{join_finding, join_lookup};
@@ -89,8 +89,13 @@ impl Erase<'_> {
     }
 
     fn definition(&self, tool: &ToolDef<'_>) -> Arc<str> {
-        let known = (self.redact.definition)(&tool.sha256);
-        known.unwrap_or_else(|| clip(&(self.redact.text)(&tool.canonical), DEFINITION_MAX_BYTES).into())
+        self.kept_text(&tool.sha256, &tool.canonical)
+    }
+
+    /// The kept form of a text of this hash.
+    fn kept_text(&self, sha256: &[u8; 32], text: &str) -> Arc<str> {
+        let known = (self.redact.definition)(sha256);
+        known.unwrap_or_else(|| clip(&(self.redact.text)(text), DEFINITION_MAX_BYTES).into())
     }
 }
 
@@ -277,10 +282,14 @@ impl Account {
         if let Some(text) = &mcp.instructions {
             use sha2::Digest as _;
             let (span, mark) = (Span::at(seen.at), mark(seen, mcp));
-            let hash = sha2::Sha256::digest(text.as_bytes()).into();
-            let known = self.instructions.entry(hash).or_insert((span, mark));
-            known.0.join(span);
-            known.1 = known.1.min(mark);
+            let hash: [u8; 32] = sha2::Sha256::digest(text.as_bytes()).into();
+            let known = self.instructions.entry(hash).or_insert_with(|| TextSeen {
+                seen: span,
+                mark,
+                text: erase.kept_text(&hash, text),
+            });
+            known.seen.join(span);
+            known.mark = known.mark.min(mark);
         }
         self.revisions.extend(mcp.revision);
         self.offers.extend(mcp.offers.iter().copied());

@@ -287,11 +287,11 @@ fn server(group: &Group) -> Server {
     let mut instructions: Vec<Definition> = account
         .instructions
         .iter()
-        .map(|(sha256, (seen, mark))| Definition {
+        .map(|(sha256, seen)| Definition {
             sha256: *sha256,
-            definition: "".into(),
-            seen: *seen,
-            mark: *mark,
+            definition: Arc::clone(&seen.text),
+            seen: seen.seen,
+            mark: seen.mark,
             given: BTreeMap::new(),
         })
         .collect();

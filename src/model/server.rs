@@ -195,7 +195,7 @@ pub struct Server {
     pub messages: Messages,
     /// Names and versions it gave itself, oldest first.
     pub identities: Vec<Identity>,
-    /// Instructions it gave, without their text, the latest last.
+    /// Instructions it gave, redacted, the latest last.
     pub instructions: Vec<Definition>,
     /// Who talked to it, and what each peer's exchanges prove.
     pub peers: BTreeMap<IpAddr, Peer>,

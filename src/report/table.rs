@@ -4,6 +4,7 @@
 //! A pure function of a view: no terminal is asked, no clock, no file. What is shown here is a choice; the report object
 //! has everything.
 
+mod difference;
 mod servers;
 mod withheld;
 
@@ -177,6 +178,7 @@ fn finding(out: &mut String, found: &Reported, style: Style) {
         says.push(format!("packet {}", thousands(packet)));
     }
     out.push_str(&wrap(&says, INDENT + 10, style));
+    difference::write(out, finding, INDENT + 10, style);
 }
 
 fn lookups(out: &mut String, view: &View, style: Style) {

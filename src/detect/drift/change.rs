@@ -50,15 +50,30 @@ pub(in crate::detect) struct Change {
 
 impl Change {
     pub(in crate::detect) fn between(before: &str, after: &str, suspicion: &Suspicion) -> Self {
-        let mut change = Self::default();
         let (Ok(old), Ok(new)) = (
             serde_json::from_str::<Value>(before),
             serde_json::from_str::<Value>(after),
         ) else {
             // The text of one was over a bound: the hashes alone say that something changed.
-            change.parts.insert("definition");
-            return change;
+            return Self {
+                parts: BTreeSet::from(["definition"]),
+                ..Self::default()
+            };
         };
+        Self::of(&old, &new, suspicion)
+    }
+
+    /// Between two texts of instructions.
+    pub(in crate::detect) fn of_instructions(before: &str, after: &str, suspicion: &Suspicion) -> Self {
+        if before.is_empty() || after.is_empty() {
+            return Self::default();
+        }
+        let document = |text: &str| serde_json::json!({ "instructions": text });
+        Self::of(&document(before), &document(after), suspicion)
+    }
+
+    fn of(old: &Value, new: &Value, suspicion: &Suspicion) -> Self {
+        let mut change = Self::default();
         for part in [
             "title",
             "description",
@@ -75,17 +90,17 @@ impl Change {
         if change.parts.is_empty() {
             change.parts.insert("definition");
         }
-        change.difference = difference::of(&old, &new);
-        let known = suspicion.of_definition(&old);
-        let fresh = suspicion.of_definition(&new);
+        change.difference = difference::of(old, new);
+        let known = suspicion.of_definition(old);
+        let fresh = suspicion.of_definition(new);
         if fresh.is_recorded() && fresh.score > known.score {
             change.alarming.insert(format!(
                 "suspicious text ({})",
                 fresh.groups.into_keys().collect::<Vec<_>>().join(", ")
             ));
         }
-        let old_parameters = parameters(&old);
-        for name in parameters(&new).difference(&old_parameters) {
+        let old_parameters = parameters(old);
+        for name in parameters(new).difference(&old_parameters) {
             if is_sensitive(name) {
                 change.alarming.insert(format!("new parameter {name}"));
             }
@@ -100,7 +115,7 @@ impl Change {
                     .and_then(|hints| hints.get(hint))
                     .and_then(Value::as_bool)
             };
-            if value(&old) == Some(!weaker) && value(&new) != Some(!weaker) {
+            if value(old) == Some(!weaker) && value(new) != Some(!weaker) {
                 change.alarming.insert(format!("weaker {hint}"));
             }
         }
