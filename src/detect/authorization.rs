@@ -82,7 +82,7 @@ impl Detector for Authorization {
                 let client = look.client(client);
                 look.leave(Topic::Registered, "client_id", None, client);
             }
-            Step::Connectors(_) | Step::Redirect => {}
+            Step::Command | Step::Connectors(_) | Step::Opened | Step::Redirect => {}
         }
     }
 

@@ -102,6 +102,16 @@ impl Exposure {
         finding.references = vec!["OWASP-MCP07".to_owned()];
         // A client certificate or a network rule would not show.
         finding.confidence = 0.9;
+        if server.any_origin {
+            finding
+                .detail
+                .insert("cors".to_owned(), "pages of any origin".to_owned());
+        }
+        if server.auth.is_some_and(|auth| auth >= Auth::Basic) {
+            finding
+                .detail
+                .insert("uneven".to_owned(), "others bring credentials".to_owned());
+        }
         Some(with_peers(finding, &peers))
     }
 }

@@ -15,6 +15,7 @@ pub mod fingerprint;
 pub mod known;
 pub mod lineage;
 pub mod lookups;
+pub mod markers;
 mod packages;
 pub mod panel;
 pub mod poison;
@@ -156,6 +157,10 @@ pub const DETECTORS: &[panel::Row] = &[
     panel::Row {
         name: "known",
         build: known::Known::build,
+    },
+    panel::Row {
+        name: "markers",
+        build: markers::Markers::build,
     },
     panel::Row {
         name: "rebinding",

@@ -43,6 +43,8 @@ pub(super) struct Account {
     pub(super) revisions: BTreeSet<Revision>,
     /// Strongest on an answered request.
     pub(super) auth: Option<Auth>,
+    /// An answer let pages of any origin read it.
+    pub(super) any_origin: bool,
     pub(super) tools: BTreeMap<(String, [u8; 32]), ToolSeen>,
     pub(super) pages: BTreeMap<PageKey, PageSeen>,
     pub(super) offers: BTreeSet<(Offer, u64)>,
@@ -160,6 +162,7 @@ impl Account {
         });
         self.revisions.extend(other.revisions);
         self.auth = self.auth.max(other.auth);
+        self.any_origin |= other.any_origin;
         merge(&mut self.tools, other.tools, |mine, its| {
             mine.seen.join(its.seen);
             // White space may differ within one definition: the description is that of the earliest evidence.

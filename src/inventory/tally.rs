@@ -271,6 +271,7 @@ impl Account {
         }
         if mcp.dir == Direction::ToClient {
             self.auth = self.auth.max(answered_auth(mcp));
+            self.any_origin |= mcp.success && lets_any_origin(mcp);
         }
         if let Some(Implementation { name, version }) = &mcp.server {
             let (span, mark) = (Span::at(seen.at), mark(seen, mcp));
@@ -421,6 +422,14 @@ impl Account {
             session.disclosed = first_of(session.disclosed, Some(mark));
         }
     }
+}
+
+/// Whether an answer lets pages of any origin read it (Fetch, section 3.3).
+fn lets_any_origin(mcp: &Mcp<'_>) -> bool {
+    let response = mcp.transaction.and_then(|transaction| transaction.response.as_ref());
+    response
+        .and_then(|response| response.headers.get(Field::AcAllowOrigin))
+        .is_some_and(|value| value.trim_ascii() == b"*")
 }
 
 /// Credential on an answered request: with a response of success, or that carries a message. A refusal for lack of

@@ -318,6 +318,7 @@ fn server(group: &Group) -> Server {
         resources: count(Offer::Resource),
         prompts: count(Offer::Prompt),
         auth: account.auth,
+        any_origin: account.any_origin,
         scope: Scope::of(key.endpoint.addr),
         approval: None,
         seen: account.seen.unwrap_or_else(|| Span::at(Stamp::default())),

@@ -25,6 +25,10 @@ pub(super) fn step<'a>(message: &Message<'a>) -> Option<Step<'a>> {
             .query()
             .map(|query| Step::Authorization(wish(query.as_bytes())));
     }
+    if (message.dir, errand) == (Direction::ToClient, Errand::Open) {
+        let status = transaction.response.as_ref().map_or(0, |response| response.status);
+        return (200..300).contains(&status).then_some(Step::Opened);
+    }
     let Body::Whole(body) = message.body else { return None };
     match (message.dir, errand) {
         (Direction::ToServer, Errand::Push) => {
@@ -36,6 +40,9 @@ pub(super) fn step<'a>(message: &Message<'a>) -> Option<Step<'a>> {
             wish.grant_type.is_some().then_some(Step::Grant(wish))
         }
         (Direction::ToServer, Errand::Complete) => connectors(std::str::from_utf8(body).ok()?),
+        (Direction::ToServer, Errand::Configure) => {
+            starts_command(std::str::from_utf8(body).ok()?).then_some(Step::Command)
+        }
         (Direction::ToServer, Errand::Register) => {
             let body = std::str::from_utf8(body).ok()?;
             let uris = scan::items(body).find("redirect_uris")?;
@@ -128,6 +135,13 @@ fn connectors(body: &str) -> Option<Step<'_>> {
         }
     }
     (model && !servers.is_empty()).then_some(Step::Connectors(servers))
+}
+
+/// Whether the configuration of a server names a command, at the top or one level below.
+fn starts_command(body: &str) -> bool {
+    let names = |object: &str| scan::items(object).find("command").is_some_and(|value| value.len() > 2);
+    let inner = |member: scan::Member<'_>| member.value.starts_with('{') && names(member.value);
+    names(body) || scan::items(body).take(ELEMENTS_MAX).any(inner)
 }
 
 /// The first of these members that is a text.

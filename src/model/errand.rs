@@ -6,6 +6,13 @@ use crate::model::mcp::Site;
 use crate::model::message::{HttpMethod, Request, Transaction};
 use crate::model::net::Direction;
 
+/// Where hosts of MCP servers are told what to start.
+const CONFIGURES: [&str; 3] = [
+    "/api/mcp/connect",
+    "/mcp-rest/test/connection",
+    "/mcp-rest/test/tools/list",
+];
+
 /// What a request that is no MCP itself may be about, as its method and target say; its body decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Errand {
@@ -13,8 +20,12 @@ pub enum Errand {
     Authorize,
     /// To have a language model answer.
     Complete,
+    /// To tell a host of MCP servers which one to start.
+    Configure,
     /// To read metadata of a protected resource (RFC 9728) or of an authorization server (RFC 8414).
     Discover,
+    /// To have a proxy open a transport of the asker's choice.
+    Open,
     /// To push the parameters of an authorization request (RFC 9126).
     Push,
     /// To register a client (RFC 7591).
@@ -26,6 +37,9 @@ pub enum Errand {
 impl Errand {
     /// By method and target. A look at the query of a GET, or at the last segment of a POST's path.
     pub fn of(request: &Request) -> Option<Self> {
+        if request.query().is_some_and(|query| query.contains("transportType=")) {
+            return Some(Self::Open);
+        }
         match request.method {
             HttpMethod::Get => {
                 let well_known =
@@ -49,6 +63,7 @@ impl Errand {
                     () if token => Some(Self::Token),
                     () if is(&["register", "registration", "reg", "clients"]) => Some(Self::Register),
                     () if is(&["par"]) => Some(Self::Push),
+                    () if CONFIGURES.iter().any(|end| path.ends_with(end)) => Some(Self::Configure),
                     () if is(&["messages", "responses", "completions", "interactions"]) => Some(Self::Complete),
                     () => None,
                 }
@@ -59,7 +74,10 @@ impl Errand {
 
     /// Whether the body of the request says more.
     pub const fn wants_body(self) -> bool {
-        matches!(self, Self::Complete | Self::Push | Self::Register | Self::Token)
+        matches!(
+            self,
+            Self::Complete | Self::Configure | Self::Push | Self::Register | Self::Token
+        )
     }
 
     /// Whether the body of the answer says more. A token endpoint answers with tokens: those are nobody's to read.
@@ -88,12 +106,16 @@ pub struct Around<'a> {
 pub enum Step<'a> {
     /// Parameters of an authorization request.
     Authorization(Wish<'a>),
+    /// A command that a host of MCP servers is to start.
+    Command,
     /// Addresses of MCP servers that a provider of a language model is to use: URLs, or its own names for them.
     Connectors(Vec<Cow<'a, str>>),
     /// Parameters of a token request.
     Grant(Wish<'a>),
     /// Metadata of an authorization server or of a protected resource.
     Metadata(Metadata<'a>),
+    /// A proxy opened a transport of the asker's choice.
+    Opened,
     /// Redirect addresses that a client registers.
     Registration(Vec<Cow<'a, str>>),
     /// The name that a registered client was given.

@@ -181,6 +181,8 @@ pub struct Server {
     pub prompts: u64,
     /// Strongest credential on an answered request; `None` when no request was read.
     pub auth: Option<Auth>,
+    /// An answer let pages of any origin read it.
+    pub any_origin: bool,
     /// Reach of its address.
     pub scope: Scope,
     /// Policy rule that approves it.

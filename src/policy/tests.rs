@@ -38,6 +38,7 @@ fn server() -> Server {
         resources: 0,
         prompts: 0,
         auth: None,
+        any_origin: false,
         scope: Scope::Private,
         approval: None,
         seen: Span::at(Stamp::default()),

@@ -58,6 +58,7 @@ pub(crate) fn server(id: &str, endpoint: &str) -> Server {
         resources: 0,
         prompts: 0,
         auth: Some(Auth::None),
+        any_origin: false,
         scope: Scope::of(endpoint.ip()),
         approval: None,
         seen: span(0, 10),

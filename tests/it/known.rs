@@ -107,3 +107,58 @@ fn claims() {
     let old = session("desk", r#""name":"mcp-git","version":"1.22.0""#);
     assert_eq!(old, one("known-vulnerable", "low", "mcp-git"));
 }
+
+#[test]
+fn markers() {
+    let asked = |client: &str, request: &str, answer: &str| {
+        found(&connection(
+            ends((client, 44_000), ("10.9.0.5", 6277)),
+            &[(request, answer)],
+        ))
+    };
+    let stream = crate::http::events("", &[]);
+    let opens = |fields: &str| {
+        format!("GET /sse?transportType=stdio&command=id&args=x HTTP/1.1\r\nHost: 10.9.0.5:6277\r\n{fields}\r\n")
+    };
+    let high = |name: &str| one("known-vulnerable", "high", name);
+    assert_eq!(asked("10.9.0.20", &opens(""), &stream), high("10.9.0.5:6277"));
+    let token = opens("X-MCP-Proxy-Auth: Bearer x\r\n");
+    assert_eq!(asked("10.9.0.20", &token, &stream), [[""; 3]; 0]);
+    assert_eq!(
+        asked("10.9.0.20", &opens(""), &empty("401 Unauthorized", "")),
+        [[""; 3]; 0]
+    );
+
+    let starts = post(
+        "/api/mcp/connect",
+        "",
+        r#"{"serverConfig":{"command":"sh","args":["-c","id"]}}"#,
+    );
+    let done = json("200 OK", "", "{}");
+    assert_eq!(asked("10.9.0.20", &starts, &done), high("10.9.0.5:6277"));
+    assert_eq!(asked("127.0.0.1", &starts, &done), [[""; 3]; 0]);
+    let url = post(
+        "/api/mcp/connect",
+        "",
+        r#"{"serverConfig":{"url":"https://mcp.shelf.example"}}"#,
+    );
+    assert_eq!(asked("10.9.0.20", &url, &done), [[""; 3]; 0]);
+
+    let message = |fields: &str| post("/mcp_message?sessionId=17", fields, INITIALIZE);
+    let welcome = json("200 OK", "", WELCOME);
+    assert_eq!(asked("10.9.0.20", &message(""), &welcome), high("10.9.0.5:6277"));
+    let basic = message("Authorization: Bearer x\r\n");
+    assert_eq!(asked("10.9.0.20", &basic, &welcome), [[""; 3]; 0]);
+    let upstream = |fields: &str| {
+        post(
+            "/mcp",
+            &format!("X-Atlassian-Jira-Url: http://10.9.0.99\r\n{fields}"),
+            INITIALIZE,
+        )
+    };
+    assert_eq!(asked("10.9.0.20", &upstream(""), &welcome), high("10.9.0.5:6277"));
+    assert_eq!(
+        asked("10.9.0.20", &upstream("Authorization: Bearer x\r\n"), &welcome),
+        [[""; 3]; 0]
+    );
+}
