@@ -216,6 +216,7 @@ fn unread(endpoint: Endpoint, name: Arc<str>, path: Option<Arc<str>>, inferred: 
         resources: 0,
         prompts: 0,
         auth: None,
+        any_origin: false,
         scope: Scope::of(endpoint.addr),
         approval: None,
         seen,
