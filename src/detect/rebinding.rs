@@ -3,19 +3,21 @@
 //! A browser tells in `Origin` whose page asks, and in `Host` by which name. A server that looks at neither can be
 //! driven by any page that its user opens: directly, or, when the page's own name leads to the server's address, past
 //! the browser's same-origin rule. Pages of the same machine or network, own names, and what a reverse proxy passes on
-//! are no fault. Whether the name really was bound anew is not decided here.
+//! are no fault. Where DNS was read, a name that led to a public address first and to a private one then is told as well.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::detect::domains::{Owner, host_of_url, without_port};
 use crate::detect::panel::Ruleset;
 use crate::detect::signature::Signatures;
 use crate::detect::{Detector, FactMask, Findings, about, redact};
-use crate::model::finding::{Kind, Severity};
+use crate::model::finding::{Finding, Kind, Severity};
 use crate::model::mcp::{Auth, RpcKind};
 use crate::model::message::{Field, Headers, Request};
 use crate::model::net::{Direction, Scope};
 use crate::model::observation::{Fact, Observation};
+use crate::model::server::{Server, ServerEvidence, View};
 
 /// Missing checks of `Origin` and `Host` in widespread servers.
 const REFERENCES: [&str; 5] = [
@@ -66,6 +68,16 @@ impl Detector for Rebinding {
         FactMask::MCP
     }
 
+    fn review(&self, server: &Server, _all: &View, out: &mut Findings) {
+        let read = server.evidence == ServerEvidence::Message;
+        out.findings.extend(
+            server
+                .bound_before
+                .filter(|_| read)
+                .map(|before| bound_anew(server, before)),
+        );
+    }
+
     fn inspect(&self, seen: &Observation<'_>, out: &mut Findings) {
         let Fact::Mcp(mcp) = &seen.fact else { return };
         let given = mcp.dir == Direction::ToClient
@@ -96,6 +108,24 @@ impl Detector for Rebinding {
         finding.detail.insert("name".to_owned(), host);
         out.findings.push(finding);
     }
+}
+
+/// A name that led to a public address and then to one of one's own, under which the server answered.
+fn bound_anew(server: &Server, before: IpAddr) -> Finding {
+    let name = server.hostname.as_deref().unwrap_or_default();
+    let title = format!(
+        "MCP server {} answers to the name {name}, which led to {before} before",
+        server.endpoint
+    );
+    let mut finding = about::server(Kind::DnsRebinding, server, Severity::High, title);
+    finding.key.rule = Arc::from("name-bound-anew");
+    finding.key.place = Some("Host".to_owned());
+    // A network may tell its members another address than the world.
+    finding.confidence = 0.7;
+    finding.references = REFERENCES.iter().map(|text| (*text).to_owned()).collect();
+    finding.detail.insert("name".to_owned(), name.to_owned());
+    finding.detail.insert("before".to_owned(), before.to_string());
+    finding
 }
 
 /// The page that asks is another's.

@@ -217,6 +217,7 @@ fn unread(endpoint: Endpoint, name: Arc<str>, path: Option<Arc<str>>, inferred: 
         prompts: 0,
         auth: None,
         any_origin: false,
+        bound_before: None,
         scope: Scope::of(endpoint.addr),
         approval: None,
         seen,

@@ -58,7 +58,9 @@ impl Inventory {
                 for member in &group.members {
                     homes.insert(member.clone(), group.key.clone());
                 }
-                let server = server(&group);
+                let mut server = server(&group);
+                let name = group.key.hostname.as_ref();
+                server.bound_before = name.and_then(|name| join.bound_before(name, group.key.endpoint.addr));
                 view.sessions.extend(sessions(&group, &server.id));
                 note_clients(&group, &mut clients);
                 view.servers.push(server);
@@ -111,11 +113,22 @@ impl Inventory {
         traces
     }
 
-    /// What DNS told about the addresses of these groups that have no name, and of flows that hide theirs.
+    /// What DNS told about the addresses of these groups that have no name, about the names of those at addresses of one's
+    /// own, and about flows that hide theirs.
     fn names_of<'g>(&self, groups: impl Iterator<Item = &'g Group>) -> Join {
-        let nameless = groups.filter(|group| group.proven && group.key.hostname.is_none());
         let mut wanted = Wanted::default();
-        wanted.addresses.extend(nameless.map(|group| group.key.endpoint.addr));
+        for group in groups.filter(|group| group.proven) {
+            let addr = group.key.endpoint.addr;
+            match &group.key.hostname {
+                None => {
+                    wanted.addresses.insert(addr);
+                }
+                Some(name) if Scope::of(addr) != Scope::Public => {
+                    wanted.own.insert(Arc::clone(name));
+                }
+                Some(_) => {}
+            }
+        }
         self.names.iter().for_each(|ledger| ledger.want(&mut wanted));
         let mut join = Join::default();
         // The order of the slices is chance; what the join says does not depend on it.
@@ -319,6 +332,7 @@ fn server(group: &Group) -> Server {
         prompts: count(Offer::Prompt),
         auth: account.auth,
         any_origin: account.any_origin,
+        bound_before: None,
         scope: Scope::of(key.endpoint.addr),
         approval: None,
         seen: account.seen.unwrap_or_else(|| Span::at(Stamp::default())),

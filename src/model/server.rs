@@ -183,6 +183,8 @@ pub struct Server {
     pub auth: Option<Auth>,
     /// An answer let pages of any origin read it.
     pub any_origin: bool,
+    /// A public address that its name led a client to shortly before it led there: the name was bound anew.
+    pub bound_before: Option<IpAddr>,
     /// Reach of its address.
     pub scope: Scope,
     /// Policy rule that approves it.

@@ -39,6 +39,7 @@ fn server() -> Server {
         prompts: 0,
         auth: None,
         any_origin: false,
+        bound_before: None,
         scope: Scope::Private,
         approval: None,
         seen: Span::at(Stamp::default()),

@@ -59,6 +59,7 @@ pub(crate) fn server(id: &str, endpoint: &str) -> Server {
         prompts: 0,
         auth: Some(Auth::None),
         any_origin: false,
+        bound_before: None,
         scope: Scope::of(endpoint.ip()),
         approval: None,
         seen: span(0, 10),

@@ -395,3 +395,36 @@ fn encrypted_dns_is_a_blind_spot_and_nothing_else() {
         1
     );
 }
+
+/// A name that led to a public address and then to that of the server, which answers to it. The other way round, by other
+/// clients, or much later, it is a name like any other.
+#[test]
+fn a_name_that_is_bound_anew_is_told() {
+    let page = "page.shelf.example";
+    let named = |client: &str| {
+        let mut script = session(client);
+        for (_, act) in &mut script.acts {
+            if let Act::Up(bytes) = act {
+                let text =
+                    String::from_utf8_lossy(bytes).replace("Host: 10.9.0.5:8000", "Host: page.shelf.example:8000");
+                *bytes = text.into_bytes();
+            }
+        }
+        script
+    };
+    let told = |answers: &[(i64, &str, &str)]| {
+        let mut story = Story::default();
+        for (number, (second, client, addr)) in answers.iter().enumerate() {
+            let port = 50_000 + u16::try_from(number).unwrap();
+            story = story.told(*second, client, port, answer(1, page, 5, &[addr]));
+        }
+        let report = story.plays(2_000, &named(CLIENT)).report();
+        let findings = report["findings"].as_array().unwrap().iter();
+        findings.filter(|finding| finding["kind"] == "dns-rebinding").count()
+    };
+    assert_eq!(told(&[(1_900, CLIENT, "8.8.8.8"), (1_990, CLIENT, SERVER)]), 1);
+    assert_eq!(told(&[(1_900, CLIENT, SERVER), (1_990, CLIENT, "8.8.8.8")]), 0);
+    assert_eq!(told(&[(1_900, "10.9.0.21", "8.8.8.8"), (1_990, CLIENT, SERVER)]), 0);
+    assert_eq!(told(&[(100, CLIENT, "8.8.8.8"), (1_990, CLIENT, SERVER)]), 0);
+    assert_eq!(told(&[(1_990, CLIENT, SERVER)]), 0);
+}

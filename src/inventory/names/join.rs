@@ -5,13 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use crate::inventory::names::timeline::{Stretch, Timeline};
 use crate::inventory::names::{Announcement, Answer, HiddenFlows, Ledger, Target, Weight};
-use crate::model::net::Endpoint;
+use crate::model::net::{Endpoint, Scope};
 use crate::model::server::{AnnouncedServer, Led};
 use crate::model::stamp::{Span, Timestamp};
+
+/// A name is bound anew as soon as the first answer is forgotten: within ten minutes.
+const BOUND_ANEW_NANOS: u64 = 600_000_000_000;
 
 /// The answers of all slices about the addresses that are asked for.
 #[derive(Debug, Default)]
@@ -25,6 +29,8 @@ pub(in crate::inventory) struct Join {
     announced: BTreeMap<Announcement, Span>,
     /// Addresses of the hosts that are asked for.
     hosts: BTreeMap<Arc<str>, BTreeSet<IpAddr>>,
+    /// Where names of one's own servers led: whom, where to, since when.
+    own: BTreeMap<Arc<str>, BTreeSet<Told>>,
 }
 
 /// What is asked for.
@@ -32,6 +38,8 @@ pub(in crate::inventory) struct Join {
 pub(in crate::inventory) struct Wanted {
     pub(in crate::inventory) addresses: BTreeSet<IpAddr>,
     pub(in crate::inventory) hosts: BTreeSet<Arc<str>>,
+    /// Names of servers at addresses of one's own.
+    pub(in crate::inventory) own: BTreeSet<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -41,6 +49,9 @@ struct Given {
     weight: Weight,
     answer: Answer,
 }
+
+/// Whom a name led, where to, and since when.
+type Told = (Option<IpAddr>, IpAddr, Timestamp);
 
 /// The client whose answers count; `None` for those of everybody.
 type Whose = Option<IpAddr>;
@@ -66,6 +77,11 @@ impl Join {
                 }
                 if let Some(addr) = lead.addr.filter(|_| wanted.hosts.contains(&lead.name)) {
                     self.hosts.entry(Arc::clone(&lead.name)).or_default().insert(addr);
+                }
+                if let Some(addr) = lead.addr.filter(|_| wanted.own.contains(&lead.name)) {
+                    let first = answer.windows.iter().map(|window| window.first).min();
+                    let told = first.map(|first| (client, addr, first));
+                    self.own.entry(Arc::clone(&lead.name)).or_default().extend(told);
                 }
                 let Some(addr) = lead.addr.filter(|addr| wanted.addresses.contains(addr)) else {
                     continue;
@@ -131,6 +147,22 @@ impl Join {
             })
         };
         self.announced.iter().filter_map(server).collect()
+    }
+
+    /// A public address that a name led a client to shortly before it led the same client to `addr`, the least of them:
+    /// the name was bound anew.
+    pub(in crate::inventory) fn bound_before(&self, name: &Arc<str>, addr: IpAddr) -> Option<IpAddr> {
+        let told = self.own.get(name)?;
+        let again = |(client, before, first): &Told| {
+            let later = (Excluded((*client, addr, *first)), Unbounded);
+            let next = told.range(later).next();
+            let soon = next.is_some_and(|(who, now, then)| {
+                who == client && *now == addr && then.since(*first) <= BOUND_ANEW_NANOS
+            });
+            soon && before.is_ipv4() == addr.is_ipv4()
+        };
+        let public = told.iter().filter(|(_, before, _)| Scope::of(*before) == Scope::Public);
+        public.filter(|told| again(told)).map(|(_, before, _)| *before).min()
     }
 
     /// The name that led a client to an address at that moment: of the answer it got last.
