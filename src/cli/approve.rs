@@ -114,8 +114,11 @@ fn one(args: &Args, place: &Place, loaded: &Loaded, name: &str) -> anyhow::Resul
         return Ok(ExitCode::SUCCESS);
     }
     let file = policy_file(args, loaded)?;
-    append(&file, [approval(args, server)])?;
-    println!("{}: approved {}", file.display(), terminal(&server.shown()));
+    if append(&file, [approval(args, server)])? == 0 {
+        println!("{}: {} is in it already", file.display(), terminal(&server.shown()));
+    } else {
+        println!("{}: approved {}", file.display(), terminal(&server.shown()));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -154,10 +157,9 @@ fn learn(args: &Args, place: &Place, loaded: &Loaded) -> anyhow::Result<ExitCode
             );
         }
     }
-    let count = proposed.len();
     if args.write {
         let file = policy_file(args, loaded)?;
-        append(&file, proposed)?;
+        let count = append(&file, proposed)?;
         println!("{}: approved {count} servers", file.display());
         eprint!("{left_out}");
         return Ok(ExitCode::SUCCESS);
@@ -217,14 +219,17 @@ fn policy_file(args: &Args, loaded: &Loaded) -> anyhow::Result<PathBuf> {
         .context("there is no policy file to write to; name one with --policy FILE")
 }
 
-/// Appends approvals to a policy file, which is made when it is missing.
-fn append(file: &Path, approvals: impl IntoIterator<Item = Table>) -> anyhow::Result<()> {
+/// Appends approvals to a policy file, which is made when it is missing, and gives how many it lacked.
+fn append(file: &Path, approvals: impl IntoIterator<Item = Table>) -> anyhow::Result<usize> {
     let text = match file.exists() {
         true => read(file)?,
         false => String::new(),
     };
     let mut document: DocumentMut = text.parse().with_context(|| file.display().to_string())?;
-    extend(&mut document, approvals)?;
+    let added = extend(&mut document, approvals)?;
+    if added == 0 {
+        return Ok(0);
+    }
     let text = document.to_string();
     // What is written must be what can be read.
     if let Err(defects) = Policy::parse(file, &text) {
@@ -234,16 +239,41 @@ fn append(file: &Path, approvals: impl IntoIterator<Item = Table>) -> anyhow::Re
             told.join("\n")
         );
     }
-    atomic::replace(file, &text).with_context(|| file.display().to_string())
+    atomic::replace(file, &text).with_context(|| file.display().to_string())?;
+    Ok(added)
 }
 
-fn extend(document: &mut DocumentMut, approvals: impl IntoIterator<Item = Table>) -> anyhow::Result<()> {
+/// Adds approvals that are not there yet.
+fn extend(document: &mut DocumentMut, approvals: impl IntoIterator<Item = Table>) -> anyhow::Result<usize> {
     let known = document
         .entry("approve")
-        .or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
+        .or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     let Some(list) = known.as_array_of_tables_mut() else {
         bail!("`approve` is written as a list; write each as a section of its own, [[approve]]");
     };
-    approvals.into_iter().for_each(|table| list.push(table));
-    Ok(())
+    let mut added = 0;
+    for table in approvals {
+        if list.iter().all(|known| !is_same(known, &table)) {
+            list.push(table);
+            added += 1;
+        }
+    }
+    Ok(added)
+}
+
+/// Whether two approvals cover the same and for the same time: one that has run out may be followed by another.
+fn is_same(one: &Table, other: &Table) -> bool {
+    let keys = [
+        "address",
+        "port",
+        "hostname",
+        "path",
+        "server_name",
+        "expires",
+        "auth",
+        "expose",
+        "cleartext",
+    ];
+    let said = |table: &Table, key: &str| table.get(key).map(|item| item.to_string().trim().to_owned());
+    keys.iter().all(|key| said(one, key) == said(other, key))
 }

@@ -18,7 +18,7 @@ use crate::model::server::{Definition, Server, Tool, View};
 use crate::model::stamp::Span;
 
 /// Definitions of one tool that are compared with each other, the latest: a text that changes with every answer is drift.
-const DEFINITIONS_MAX: usize = 16;
+pub(super) const DEFINITIONS_MAX: usize = 16;
 
 /// See the module.
 pub struct Equivocation {

@@ -210,7 +210,10 @@ impl Account {
         }
         self.identities.retain(|_, (seen, _)| recent(seen));
         self.instructions.retain(|_, text| recent(&text.seen));
-        self.tools.retain(|_, tool| recent(&tool.seen));
+        self.tools.retain(|_, tool| {
+            tool.given.retain(|_, seen| recent(seen));
+            recent(&tool.seen)
+        });
         self.pages.retain(|_, page| recent(&page.seen));
         self.peers.retain(|_, peer| recent(&peer.seen));
         self.clients.retain(|_, client| recent(&client.seen));

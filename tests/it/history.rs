@@ -7,13 +7,13 @@ use crate::conversations::{INITIALIZE, INITIALIZED};
 use crate::http::{connection, empty, json, post};
 use crate::talk::{self, Ends, PLAIN, Script, ends};
 
-const DAY_NANOS: i64 = 86_400_000_000_000;
+pub(crate) const DAY_NANOS: i64 = 86_400_000_000_000;
 
 const PLAIN_TEXT: &str = "Adds up the entries of a ledger.";
 const OTHER_TEXT: &str = "Adds up the entries of a ledger between two dates.";
 
 /// A session: who, which version of the server, its tools with their descriptions, what is called, and a header.
-struct Session<'s> {
+pub(crate) struct Session<'s> {
     client: &'s str,
     port: u16,
     version: &'s str,
@@ -23,7 +23,7 @@ struct Session<'s> {
     instructions: &'s str,
 }
 
-const USUAL: Session<'static> = Session {
+pub(crate) const USUAL: Session<'static> = Session {
     client: "10.9.0.20",
     port: 41_000,
     version: "1.0",
@@ -34,7 +34,7 @@ const USUAL: Session<'static> = Session {
 };
 
 impl Session<'_> {
-    fn script(&self) -> Script {
+    pub(crate) fn script(&self) -> Script {
         let place: Ends = ends((self.client, self.port), ("10.9.0.5", 8000));
         let welcome = format!(
             r#"{{"jsonrpc":"2.0","id":0,"result":{{"protocolVersion":"2025-11-25","capabilities":{{"tools":{{}}}},"serverInfo":{{"name":"ledger","version":"{}"}},"instructions":"{}"}}}}"#,
@@ -73,7 +73,7 @@ impl Session<'_> {
 }
 
 /// Writes a capture of sessions, one after the other, so many days after the usual one.
-fn capture(place: &Place, name: &str, sessions: &[Session<'_>], days: i64) {
+pub(crate) fn capture(place: &Place, name: &str, sessions: &[Session<'_>], days: i64) {
     let script = sessions
         .iter()
         .fold(Script::default(), |script, session| script.chain(session.script()));
@@ -82,13 +82,13 @@ fn capture(place: &Place, name: &str, sessions: &[Session<'_>], days: i64) {
     place.file(name, talk::pcap(&frames));
 }
 
-fn replay(place: &Place, file: &str, options: &[&str]) -> Value {
+pub(crate) fn replay(place: &Place, file: &str, options: &[&str]) -> Value {
     let output = place.run(&[&["replay", file, "--format", "json"], options].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn found<'r>(report: &'r Value, kind: &str) -> Vec<&'r Value> {
+pub(crate) fn found<'r>(report: &'r Value, kind: &str) -> Vec<&'r Value> {
     let findings = report["findings"].as_array().unwrap().iter();
     findings.filter(|finding| finding["kind"] == kind).collect()
 }
@@ -415,79 +415,4 @@ fn another_server_at_the_same_place_is_told_once() {
             (&severity.into(), &"serverInfo.name".into())
         );
     }
-}
-
-#[test]
-fn an_approval_is_written_and_counts() {
-    let place = Place::new();
-    capture(&place, "a.pcap", &[USUAL], 0);
-    let store = ["--store", "s.db"];
-    assert_eq!(found(&replay(&place, "a.pcap", &store), "unapproved-server").len(), 1);
-    place.file(
-        "policy.toml",
-        "# ours\n[[approve]] # the old one\nport = 1\n\n[home]\nnetworks = ['10.0.0.0/8'] # all\n",
-    );
-    let approve =
-        |args: &[&str]| place.run(&[&["approve", "--policy", "policy.toml", "--store", "s.db"], args].concat());
-
-    assert_eq!(approve(&["10.9.0.6"]).status.code(), Some(2));
-    let proposal = stdout(&approve(&["--learn"]));
-    assert!(
-        proposal
-            .contains("[[approve]]\naddress = \"10.9.0.5\"\nport = 8000\npath = \"/mcp\"\nserver_name = \"ledger\"\n"),
-        "{proposal}"
-    );
-
-    let output = approve(&[
-        "ledger",
-        "--owner",
-        "accounts \"team\"",
-        "--reason",
-        "books",
-        "--expires",
-        "2027-01-31",
-        "--no-auth",
-    ]);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let policy = std::fs::read_to_string(place.0.path().join("policy.toml")).unwrap();
-    for part in [
-        "# ours\n[[approve]] # the old one\n",
-        "['10.0.0.0/8'] # all\n",
-        "expires = 2027-01-31\n",
-        "auth = \"none\"\n",
-    ] {
-        assert!(policy.contains(part), "{part} is missing from\n{policy}");
-    }
-    let report = replay(&place, "a.pcap", &["--store", "s.db", "--policy", "policy.toml"]);
-    assert_eq!(
-        report["servers"][0]["approval"],
-        "approve #2: accounts \"team\" — books"
-    );
-    assert!(found(&report, "unapproved-server").is_empty());
-    assert!(stdout(&approve(&["ledger"])).contains("is approved already"));
-    assert_eq!(approve(&["ledger", "--expires", "soon"]).status.code(), Some(2));
-    assert_eq!(approve(&[]).status.code(), Some(2));
-
-    // What would be wrong is not written.
-    place.file("wrong.toml", "[[approve]]\nport = 0\n");
-    let output = place.run(&["approve", "ledger", "--policy", "wrong.toml", "--store", "s.db"]);
-    assert_eq!(output.status.code(), Some(2));
-    // An address that means two servers is not guessed.
-    let mut frames = talk::packets(
-        &USUAL.script().moved(|ends| Ends {
-            server: (ends.server.0, 9000),
-            ..ends
-        }),
-        &PLAIN,
-    );
-    frames.iter_mut().for_each(|(nanos, _)| *nanos += DAY_NANOS);
-    place.file("b.pcap", talk::pcap(&frames));
-    replay(&place, "b.pcap", &store);
-    let output = approve(&["10.9.0.5"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(
-        stderr(&output).contains("`10.9.0.5` means 2 servers"),
-        "{}",
-        stderr(&output)
-    );
 }

@@ -4,6 +4,7 @@
 //! command line.
 
 mod abuse;
+mod approvals;
 mod behaviour;
 mod cli;
 mod conversations;

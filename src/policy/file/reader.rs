@@ -345,7 +345,7 @@ impl Defects<'_> {
             rule: rule(
                 "ignore",
                 number,
-                [&ignore.owner, &self.reason(written, &ignore.reason, number)],
+                [&ignore.owner, &self.reason(written, &ignore.reason, ("ignore", number))],
             ),
             clients: self.clients(&ignore.clients, &ignore.groups),
             until: self.until(&ignore.expires),
@@ -378,7 +378,10 @@ impl Defects<'_> {
             rule: rule(
                 "suppress",
                 number,
-                [&suppress.owner, &self.reason(written, &suppress.reason, number)],
+                [
+                    &suppress.owner,
+                    &self.reason(written, &suppress.reason, ("suppress", number)),
+                ],
             ),
             findings,
             until: self.until(&suppress.expires),
@@ -386,12 +389,12 @@ impl Defects<'_> {
     }
 
     /// Who holds something back says why.
-    fn reason<T>(&mut self, section: &Spanned<T>, written: &Text, number: usize) -> Option<String> {
+    fn reason<T>(&mut self, section: &Spanned<T>, written: &Text, (kind, number): (&str, usize)) -> Option<String> {
         self.check(written.as_ref(), |text| values::reason(text));
         if written.is_none() {
             self.tell(
                 section,
-                format!("section #{number} has no reason"),
+                format!("{kind} #{number} has no reason"),
                 "say why, with reason = \"...\"",
             );
         }

@@ -330,7 +330,7 @@ fn mistakes_of_sections_have_line_and_cure() {
         ),
         (
             "[[ignore]]\nclients = ['::1']",
-            "1: section #1 has no reason; say why, with reason = \"...\"",
+            "1: ignore #1 has no reason; say why, with reason = \"...\"",
         ),
         (
             "[[suppress]]\nreason = 'x'",
