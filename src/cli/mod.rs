@@ -11,6 +11,7 @@ pub mod pin;
 pub mod replay;
 pub mod report;
 pub mod setup;
+pub mod signatures;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ enum Command {
     Pin(pin::Args),
     Replay(replay::Args),
     Report(report::ReportArgs),
+    Signatures(signatures::Args),
 }
 
 /// Runs the command line. Errors go to standard error, each with its cure.
@@ -69,6 +71,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Pin(args) => pin::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Report(args) => report::run(args).map(ExitCode::from),
+        Command::Signatures(args) => signatures::run(args),
     };
     result.unwrap_or_else(|error| {
         if let Some(io) = error.downcast_ref::<std::io::Error>()

@@ -30,6 +30,7 @@ mod run;
 mod scenarios;
 mod seal;
 mod secrecy;
+mod signatures;
 mod signin;
 mod sites;
 mod splits;

@@ -251,3 +251,55 @@ fn repeats_are_counted() {
         ["secret-in-transit sec-gitlab-pat params.a glpat-… x2"]
     );
 }
+
+/// Whatever a rule finds, in whatever place, nothing of it but its sample is told.
+#[test]
+fn no_finding_holds_its_value() {
+    thread_local!(static SIGNATURES: Arc<Signatures> = Arc::new(Signatures::builtin()));
+    let signatures = SIGNATURES.with(Clone::clone);
+    let positives = signatures.positives();
+    assert!(positives.len() > 300);
+    for (id, text) in positives {
+        let mut values = Vec::new();
+        for place in [
+            Place::Arguments,
+            Place::Header,
+            Place::Metadata,
+            Place::Result,
+            Place::Url,
+        ] {
+            signatures.secrets.scan(text.as_bytes(), place, &mut |hit| {
+                let value = &hit.text[hit.value.clone()];
+                values.push((
+                    String::from_utf8_lossy(value).into_owned(),
+                    hit.rule.public_prefix(value),
+                ));
+            });
+        }
+        assert!(!values.is_empty(), "{id} finds nothing in its example");
+        let json = serde_json::json!({ "arguments": { "key": text } }).to_string();
+        let line = text.replace(['\n', '\r'], " ");
+        let told = [
+            run(Direction::ToServer, Some(&json), "/mcp", &[("X-Note", &line)]),
+            run(
+                Direction::ToServer,
+                None,
+                &format!("/{line}/mcp?key={line}"),
+                &[("Authorization", &line)],
+            ),
+            run(Direction::ToClient, Some(&json), "/mcp", &[]),
+        ]
+        .concat();
+        for (value, public) in values.iter().filter(|(value, _)| value.len() >= 8) {
+            let shown = told.iter().find(|told| told.contains(value.as_str()));
+            assert!(shown.is_none(), "{id}: {shown:?}");
+            let pieces: Vec<char> = value.chars().collect();
+            for piece in pieces.windows(16).skip(public.saturating_sub(15)) {
+                let piece: String = piece.iter().collect();
+                let known = value.get(..*public).unwrap_or_default().contains(&piece);
+                let shown = told.iter().find(|told| told.contains(&piece));
+                assert!(shown.is_none() || known, "{id}: {piece} in {shown:?}");
+            }
+        }
+    }
+}

@@ -71,6 +71,7 @@ pub struct Signatures {
 #[derive(Debug)]
 pub(super) struct RuleExamples {
     pub(super) id: String,
+    pub(super) table: &'static str,
     pub(super) source: Source,
     pub(super) examples: Vec<Example>,
 }
@@ -121,6 +122,16 @@ impl Signatures {
         }
         set.compile(dirs.is_empty())
     }
+}
+
+/// Whether the table of one credential rule compiles.
+pub(super) fn accepts(table: &str) -> Result<(), String> {
+    let text = format!("schema = 1\n[meta]\nname = \"\"\nversion = \"\"\n{table}");
+    let rules = file::parse(Path::new(""), &text).map_err(|defect| defect.what)?;
+    rules.rules.into_iter().try_for_each(|placed| match placed.rule {
+        AnyRule::Secret(rule) => values::secret(rule).map(|_| ()),
+        _ => Err("it is no rule for credentials".to_owned()),
+    })
 }
 
 /// Rules while they are collected.
@@ -200,6 +211,7 @@ impl Set {
             .filter(|(_, rule)| rule.enabled())
         {
             let id = rule.id().to_owned();
+            let table = rule.table();
             let tests = match &rule {
                 AnyRule::Bad(rule) => rule.test.clone(),
                 AnyRule::Secret(rule) => rule.test.clone(),
@@ -231,6 +243,7 @@ impl Set {
             match done {
                 Ok(()) => examples.push(RuleExamples {
                     id,
+                    table,
                     source,
                     examples: tests,
                 }),

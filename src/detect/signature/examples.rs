@@ -43,6 +43,21 @@ impl Signatures {
         defects
     }
 
+    /// Rules for credentials and personal data, each with the texts that it must find.
+    #[cfg(test)]
+    pub(crate) fn positives(&self) -> Vec<(&str, String)> {
+        let values = self
+            .examples
+            .iter()
+            .filter(|rule| matches!(rule.table, "pii" | "secret"));
+        values
+            .flat_map(|rule| {
+                let wanted = rule.examples.iter().filter(|example| example.r#match);
+                wanted.filter_map(|example| Some((rule.id.as_str(), generate(example.generate.as_ref()?))))
+            })
+            .collect()
+    }
+
     fn matches(&self, id: &str, text: &str) -> bool {
         if let Some(rule) = self.known_bad.rule(id) {
             return rule.matches(text);

@@ -171,6 +171,7 @@ pub(super) struct Resolver {
 #[serde(deny_unknown_fields)]
 pub(super) struct Secret {
     pub(super) id: String,
+    #[serde(default)]
     pub(super) title: String,
     #[serde(default = "yes")]
     pub(super) enabled: bool,
@@ -198,7 +199,9 @@ pub(super) struct Secret {
     pub(super) public: Vec<String>,
     #[serde(default)]
     pub(super) scope: Vec<String>,
+    #[serde(default)]
     pub(super) severity: String,
+    #[serde(default = "likely")]
     pub(super) confidence: f32,
     #[serde(default)]
     pub(super) refs: Vec<String>,
@@ -210,13 +213,17 @@ pub(super) struct Secret {
 #[serde(deny_unknown_fields)]
 pub(super) struct Pii {
     pub(super) id: String,
+    #[serde(default)]
     pub(super) title: String,
     #[serde(default = "yes")]
     pub(super) enabled: bool,
+    #[serde(default)]
     pub(super) class: String,
     #[serde(default)]
     pub(super) scope: Vec<String>,
+    #[serde(default)]
     pub(super) severity: String,
+    #[serde(default = "likely")]
     pub(super) confidence: f32,
     #[serde(default)]
     pub(super) refs: Vec<String>,
@@ -358,6 +365,21 @@ impl AnyRule {
             Self::Registry(rule) => &rule.id,
             Self::Resolver(rule) => &rule.id,
             Self::Secret(rule) => &rule.id,
+        }
+    }
+
+    /// Name of its table.
+    pub(super) const fn table(&self) -> &'static str {
+        match self {
+            Self::Bad(_) => "bad",
+            Self::Endpoint(_) => "endpoint",
+            Self::Gateway(_) => "gateway",
+            Self::Lexicon(_) => "lexicon",
+            Self::Pii(_) => "pii",
+            Self::Poison(_) => "poison",
+            Self::Registry(_) => "registry",
+            Self::Resolver(_) => "resolver",
+            Self::Secret(_) => "secret",
         }
     }
 

@@ -5,7 +5,9 @@
 
 pub mod compile;
 pub mod file;
+pub mod import;
 pub mod known_bad;
+pub mod listing;
 pub mod names;
 pub mod poison;
 pub mod resolvers;

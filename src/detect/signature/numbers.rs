@@ -11,6 +11,8 @@ use super::secrets::Class;
 /// Bytes before a number in which a word counts as near.
 const NEAR_BYTES: usize = 40;
 const MAX_GROUPS: usize = 6;
+/// Digits of the shortest number that is written without separators and letters.
+const SHORTEST_DIGITS: usize = 9;
 
 /// Numbers of manuals and test systems.
 const SAMPLE_CARDS: [&str; 12] = [
@@ -104,48 +106,83 @@ const IBAN_LENGTHS: [(&[u8; 2], usize); 49] = [
     (b"TR", 26),
 ];
 
-/// Calls `out` with every number that holds up.
+/// Calls `out` with every number that holds up. A number starts a word, with capitals at most before its first digit: the
+/// rest of a word is passed over, since digests, ids and blobs are the bulk of all digits.
 pub(super) fn scan(text: &[u8], out: &mut dyn FnMut(Class, Range<usize>)) {
     let mut at = 0;
     while let Some(start) = next_digit(text, at) {
-        let length = text[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let digits = start..start + length;
-        at = digits.end;
-        // Digits inside of words are the bulk: digests, ids, blobs.
         let inside = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || *byte == b'_');
-        if inside(start.checked_sub(1).and_then(|before| text.get(before))) || inside(text.get(at)) {
+        if inside(start.checked_sub(1).and_then(|before| text.get(before))) {
+            at = word_end(text, start);
             continue;
         }
-        if let Some((class, range)) = number(text, &digits) {
-            at = range.end.max(at);
-            out(class, range);
+        let digits = start..start + length_of_digits(text, start);
+        if inside(text.get(digits.end)) {
+            at = word_end(text, digits.end);
+            continue;
+        }
+        match number(text, &digits) {
+            Some((class, range)) => {
+                at = range.end.max(digits.end);
+                out(class, range);
+            }
+            None => at = word_end(text, digits.end),
         }
     }
 }
 
+/// End of the letters, digits and underlines from `at` on.
+fn word_end(text: &[u8], at: usize) -> usize {
+    const WORD: [bool; 256] = {
+        let mut word = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            word[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
+            byte += 1;
+        }
+        word
+    };
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest
+        .iter()
+        .position(|byte| !WORD[usize::from(*byte)])
+        .unwrap_or(rest.len())
+}
+
+fn length_of_digits(text: &[u8], start: usize) -> usize {
+    let rest = text.get(start..).unwrap_or_default();
+    rest.iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(rest.len())
+}
+
 /// The number that starts with this run of digits, or with capitals before it.
 fn number(text: &[u8], digits: &Range<usize>) -> Option<(Class, Range<usize>)> {
-    let Some(capitals) = capitals(text, digits.start) else {
-        return iban(text, digits.start);
-    };
     let national = |capitals: usize| {
         let (kind, range) = national::at(text, digits, capitals)?;
         Some((Class::National(kind), range))
     };
-    match capitals {
-        0 if !free_before(text, digits.start) => None,
-        0 => {
-            let figures = || {
-                let run = Run::read(text, digits.start);
-                run.ssn(text).or_else(|| run.card(text))
-            };
-            let spaced = || spaced_capitals(text, digits.start).and_then(national);
-            let sized = matches!(digits.len(), 3 | 4 | 9 | 13..=19);
-            sized.then(figures).flatten().or_else(|| national(0)).or_else(spaced)
-        }
-        2 => iban(text, digits.start).or_else(|| national(2)),
-        more => national(more),
+    let before = digits.start.checked_sub(1).and_then(|before| text.get(before));
+    if before.is_some_and(u8::is_ascii_uppercase) {
+        return match capitals(text, digits.start) {
+            None => iban(text, digits.start),
+            Some(2) => iban(text, digits.start).or_else(|| national(2)),
+            Some(more) => national(more),
+        };
     }
+    // What is shorter than every bare number goes on behind a separator or a letter.
+    let next = text.get(digits.end).copied().unwrap_or(0);
+    let goes_on = digits.len() >= SHORTEST_DIGITS || matches!(next, b' ' | b'+' | b'-' | b'.' | b'/' | b'A'..=b'Z');
+    if !goes_on || !free_before(text, digits.start) {
+        return None;
+    }
+    let figures = || {
+        let run = Run::read(text, digits.start);
+        run.ssn(text).or_else(|| run.card(text))
+    };
+    let sized = matches!(digits.len(), 3 | 4 | 9 | 13..=19);
+    let spaced = || spaced_capitals(text, digits.start).and_then(national);
+    sized.then(figures).flatten().or_else(|| national(0)).or_else(spaced)
 }
 
 /// Capitals right before a place, when nothing stands before them; a number has six at most.

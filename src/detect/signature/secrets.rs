@@ -264,6 +264,31 @@ impl Secrets {
         }
     }
 
+    /// Bytes that the windows of each rule cover in the text of a body.
+    pub(super) fn covered(&self, text: &[u8]) -> Vec<usize> {
+        let mut covered = vec![0; self.rules.len()];
+        self.anchors.find(text, &mut |anchor, here| {
+            for number in &self.owners[anchor] {
+                let bodies = Place::Arguments.bit() | Place::Metadata.bit() | Place::Result.bit();
+                if self.rules[*number].scope & bodies == 0 {
+                    continue;
+                }
+                if let Find::Pattern {
+                    before,
+                    after,
+                    word_start,
+                    ..
+                } = &self.rules[*number].find
+                    && !(*word_start && within_word(text, here.start))
+                {
+                    covered[*number] += (before + here.len() + after).min(text.len());
+                }
+            }
+            true
+        });
+        covered
+    }
+
     fn credentials(&self, text: &[u8], place: Place, found: &mut Vec<Found>) {
         let mut budget = text.len().saturating_mul(MAX_WINDOW_SHARE).saturating_add(64 * 1024);
         self.anchors.find(text, &mut |anchor, here| {
@@ -294,8 +319,7 @@ impl Secrets {
         else {
             return None;
         };
-        let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-        if *word_start && anchor.start > 0 && text.get(anchor.start - 1).is_some_and(word) {
+        if *word_start && within_word(text, anchor.start) {
             return None;
         }
         let after = if *budget > *after {
@@ -387,6 +411,12 @@ impl Secrets {
         }
         kept
     }
+}
+
+/// Whether a word reaches this place.
+fn within_word(text: &[u8], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|before| text.get(before));
+    before.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
 }
 
 /// Overlapping, case-free, as a DFA: over all anchors it is twice as fast as an exact and a case-free one in turn.

@@ -29,6 +29,9 @@ fn severity(word: &str) -> Result<Severity, String> {
 }
 
 pub(super) fn secret(rule: file::Secret) -> Result<SecretRule, String> {
+    if rule.title.is_empty() {
+        return Err("a rule in force needs a title".to_owned());
+    }
     let find = match &rule.class {
         Some(word) => Find::Class(class(word, Kind::SecretInTransit)?),
         None => expression(&rule)?,

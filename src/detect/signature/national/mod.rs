@@ -223,29 +223,44 @@ fn forms(capitals: usize, digits: usize) -> &'static [Form] {
 /// The number whose first run of digits is `digits_at`, behind `capitals` capitals, when it holds up.
 pub(super) fn at(text: &[u8], digits: &Range<usize>, capitals: usize) -> Option<(National, Range<usize>)> {
     let start = digits.start - capitals;
+    let lead = capitals + digits.len();
+    let next = text.get(digits.end).copied().unwrap_or(0);
     forms(capitals, digits.len()).iter().find_map(|form| {
         let end = start + form.shape.len();
-        let written = text.get(start..end)?;
-        let fits = written.iter().zip(form.shape).all(|(byte, wanted)| match wanted {
-            b'9' => byte.is_ascii_digit(),
-            b'A' => byte.is_ascii_uppercase(),
-            b'X' => byte.is_ascii_digit() || byte.is_ascii_uppercase(),
-            other => byte == other,
-        });
-        if !fits || !ends(text, end) {
-            return None;
-        }
-        let mut number = [0; MAX_FORM_BYTES];
-        let mut length = 0;
-        for byte in written.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
-            number[length] = *byte;
-            length += 1;
-        }
-        let number = &number[..length];
-        let words = form.kind.words();
-        let holds = form.kind.valid(number) && !sample(number) && (form.alone || near(text, start, words));
-        holds.then_some((form.kind, start..end))
+        let holds = |number: &[u8]| {
+            let words = form.kind.words();
+            form.kind.valid(number) && !sample(number) && (form.alone || near(text, start, words))
+        };
+        let found = match form.shape.get(lead) {
+            // The run of digits is all of it.
+            None => ends(text, end) && holds(text.get(start..end)?),
+            Some(wanted) if !fits(next, *wanted) => false,
+            Some(_) => {
+                let written = text.get(start..end)?;
+                let fits = written
+                    .iter()
+                    .zip(form.shape)
+                    .all(|(byte, wanted)| fits(*byte, *wanted));
+                let mut number = [0; MAX_FORM_BYTES];
+                let mut length = 0;
+                for byte in written.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
+                    number[length] = *byte;
+                    length += 1;
+                }
+                fits && ends(text, end) && holds(&number[..length])
+            }
+        };
+        found.then_some((form.kind, start..end))
     })
+}
+
+const fn fits(byte: u8, wanted: u8) -> bool {
+    match wanted {
+        b'9' => byte.is_ascii_digit(),
+        b'A' => byte.is_ascii_uppercase(),
+        b'X' => byte.is_ascii_digit() || byte.is_ascii_uppercase(),
+        other => byte == other,
+    }
 }
 
 /// Nothing behind makes the number a part of something longer.
