@@ -3,10 +3,14 @@
 //! Parsing only: unknown keys are errors, and every rule remembers its line, so that what `compile.rs` finds wrong with
 //! it is told with file and line.
 
+mod any;
+
 use std::path::Path;
 
 use serde::Deserialize;
 use toml::Spanned;
+
+pub(super) use any::AnyRule;
 
 use crate::model::defect::Defect;
 
@@ -337,65 +341,6 @@ fn exact() -> String {
 }
 fn edges() -> String {
     "edges".to_owned()
-}
-
-/// A rule of any table.
-#[derive(Clone, Debug)]
-pub(super) enum AnyRule {
-    Bad(Bad),
-    Endpoint(Endpoint),
-    Gateway(Gateway),
-    Lexicon(Lexicon),
-    Pii(Pii),
-    Poison(Poison),
-    Registry(Registry),
-    Resolver(Resolver),
-    Secret(Secret),
-}
-
-impl AnyRule {
-    pub(super) fn id(&self) -> &str {
-        match self {
-            Self::Bad(rule) => &rule.id,
-            Self::Endpoint(rule) => &rule.id,
-            Self::Gateway(rule) => &rule.id,
-            Self::Lexicon(rule) => &rule.id,
-            Self::Pii(rule) => &rule.id,
-            Self::Poison(rule) => &rule.id,
-            Self::Registry(rule) => &rule.id,
-            Self::Resolver(rule) => &rule.id,
-            Self::Secret(rule) => &rule.id,
-        }
-    }
-
-    /// Name of its table.
-    pub(super) const fn table(&self) -> &'static str {
-        match self {
-            Self::Bad(_) => "bad",
-            Self::Endpoint(_) => "endpoint",
-            Self::Gateway(_) => "gateway",
-            Self::Lexicon(_) => "lexicon",
-            Self::Pii(_) => "pii",
-            Self::Poison(_) => "poison",
-            Self::Registry(_) => "registry",
-            Self::Resolver(_) => "resolver",
-            Self::Secret(_) => "secret",
-        }
-    }
-
-    pub(super) const fn enabled(&self) -> bool {
-        match self {
-            Self::Bad(rule) => rule.enabled,
-            Self::Endpoint(rule) => rule.enabled,
-            Self::Gateway(rule) => rule.enabled,
-            Self::Lexicon(rule) => rule.enabled,
-            Self::Pii(rule) => rule.enabled,
-            Self::Poison(rule) => rule.enabled,
-            Self::Registry(rule) => rule.enabled,
-            Self::Resolver(rule) => rule.enabled,
-            Self::Secret(rule) => rule.enabled,
-        }
-    }
 }
 
 /// A rule with its line, from 1.
