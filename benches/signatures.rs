@@ -2,6 +2,7 @@
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
+use shadowtap::detect::signature::poison::Scope;
 use shadowtap::detect::signature::secrets::Place;
 use shadowtap::detect::signature::{Plain, Signatures};
 
@@ -15,6 +16,12 @@ const MIB: usize = 1024 * 1024;
 fn listing() -> String {
     let tool = r#"{"name":"search_issues","description":"Search for issues and pull requests across repositories. Returns title, state, labels and the number of comments; use page and per_page to walk the results.","inputSchema":{"type":"object","properties":{"query":{"type":"string","description":"Words to look for"},"page":{"type":"integer"}},"required":["query"]}},"#;
     tool.repeat(MIB / tool.len())
+}
+
+/// Plain English about software.
+fn prose() -> String {
+    let text = "The service keeps a queue of jobs for every project and hands them to workers in the order in which they came. A worker that does not answer within a minute loses its job to another one, and the owner of the project is told by mail. Set the limit in the settings page; previous limits stay in the history, so that an administrator can see who changed what, and when. Passwords are stored as hashes, and access tokens expire after a day. ";
+    text.repeat(MIB / text.len())
 }
 
 /// Results: ids, times, digests, escapes.
@@ -56,4 +63,29 @@ fn name(bencher: Bencher<'_, '_>, name: &str) {
 #[divan::bench]
 fn start_up() -> Signatures {
     Signatures::builtin()
+}
+
+/// Results as the poisoning rules see them.
+#[divan::bench(args = ["listing", "records", "prose"])]
+fn sift(bencher: Bencher<'_, '_>, what: &str) {
+    let signatures = Signatures::builtin();
+    let text = match what {
+        "listing" => listing(),
+        "records" => records(),
+        _ => prose(),
+    };
+    bencher
+        .counter(BytesCount::of_str(&text))
+        .bench(|| signatures.poison.sift(black_box(&text), Scope::Result).len());
+}
+
+/// A definition, looked through with every rule.
+#[divan::bench(args = ["listing", "prose"])]
+fn judge(bencher: Bencher<'_, '_>, what: &str) {
+    let signatures = Signatures::builtin();
+    let text = if what == "listing" { listing() } else { prose() };
+    let text = &text[..8 * 1024];
+    bencher
+        .counter(BytesCount::of_str(text))
+        .bench(|| signatures.poison.judge(black_box(text), Scope::Metadata).score);
 }

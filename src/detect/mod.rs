@@ -26,6 +26,7 @@ pub mod redact;
 pub mod redirects;
 pub mod secrets;
 pub mod sessions;
+pub mod shadowing;
 pub mod signature;
 pub mod suspects;
 pub mod suspicion;
@@ -189,6 +190,10 @@ pub const DETECTORS: &[panel::Row] = &[
     panel::Row {
         name: "exposure",
         build: exposure::Exposure::build,
+    },
+    panel::Row {
+        name: "shadowing",
+        build: shadowing::Shadowing::build,
     },
     panel::Row {
         name: "drift",

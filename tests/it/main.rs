@@ -22,6 +22,7 @@ mod layers;
 mod lineage;
 mod lookalikes;
 mod packed;
+mod poison;
 mod policies;
 mod proxy;
 mod quic;

@@ -38,8 +38,6 @@ pub struct Verdict {
     pub score: Score,
     /// JSON path of the worst text, within what was judged.
     pub place: String,
-    /// How many texts are worth a record.
-    pub texts: usize,
 }
 
 /// Judges one definition: a tool, prompt or resource.
@@ -54,12 +52,11 @@ pub fn of_definition(value: &Value, poison: &Poison) -> Verdict {
     let Some((place, worst)) = scores.iter().max_by_key(|(_, score)| score.score).cloned() else {
         return Verdict::default();
     };
-    let texts = scores.iter().filter(|(_, score)| score.is_recorded()).count();
     let all: Vec<Score> = scores.into_iter().map(|(_, score)| score).collect();
     let mut together = poison.join(&all);
     together.score = together.score.saturating_sub(TOGETHER_DISCOUNT);
     let score = if together.score > worst.score { together } else { worst };
-    Verdict { score, place, texts }
+    Verdict { score, place }
 }
 
 /// Texts of one definition as they are judged.
@@ -120,14 +117,11 @@ pub fn of_text(text: &str, poison: &Poison) -> Score {
 pub fn of_result(json: &str, prefix: &str, failed: bool, poison: &Poison) -> Verdict {
     let mut worst = Verdict::default();
     let mut at = 0;
-    for range in poison.sift(json, Scope::Result) {
-        let start = range.start;
-        let raw = json.get(range).unwrap_or_default();
-        let text = unescape(raw);
+    for stretch in poison.sift(json, Scope::Result) {
+        let text = unescape(json.get(stretch.range).unwrap_or_default());
         let score = poison.judge(&text, Scope::Result);
-        worst.texts = worst.texts.saturating_add(usize::from(score.is_recorded()));
         if score.score > worst.score.score {
-            at = start.saturating_add(score.at.unwrap_or(raw.len() / 2).min(raw.len()));
+            at = stretch.spot;
             worst.score = score;
         }
     }

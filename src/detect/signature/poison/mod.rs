@@ -21,6 +21,7 @@ pub use lexicon::Words;
 use lexicon::{Concepts, Lexicon};
 use near::Near;
 use sift::Sieve;
+pub use sift::Stretch;
 
 /// Sum from which a text is worth a record.
 pub const RECORD_SCORE: u32 = 15;
@@ -46,6 +47,17 @@ const UNPACKED_MIN_WEIGHT: u8 = 20;
 const UNPACKED: &str = "encoded";
 /// Points for hiding, secrets and a way out together, above their sum.
 const TRIAD_WEIGHT: u32 = 20;
+/// Concepts that make a sentence about a tool an order.
+const ORDERS: [&str; 8] = [
+    "must",
+    "alter",
+    "bad",
+    "regardless",
+    "firstof",
+    "outrank",
+    "untell",
+    "changeshow",
+];
 /// The three.
 const TRIAD: [&str; 3] = ["conceal", "secret", "exfil"];
 
@@ -143,8 +155,6 @@ pub struct Score {
     pub references: Vec<String>,
     /// How words were hidden.
     pub hidden: Vec<&'static str>,
-    /// Where the heaviest rule holds in the folded text; `None` where it was unpacked or is about characters.
-    pub at: Option<usize>,
 }
 
 impl Score {
@@ -216,6 +226,19 @@ impl Poison {
             best.hidden = hidden;
         }
         best
+    }
+
+    /// Whether a sentence with this name in it gives an order: what must be done, or what is wrong with the name.
+    pub fn orders(&self, text: &str, name: &str) -> bool {
+        let (text, name) = (fold::fold(text), fold::fold(name));
+        let order = ORDERS
+            .iter()
+            .filter_map(|name| self.lexicon.bit(name))
+            .fold(0, |all, bit| all | bit);
+        text.split(['\n', '\u{3002}'])
+            .flat_map(|line| line.split(". "))
+            .filter(|sentence| sentence.contains(&name))
+            .any(|sentence| self.lexicon.find(sentence, usize::MAX).present & order != 0)
     }
 
     /// Judges several texts that belong together: the best of each group counts wherever it stands.
@@ -449,3 +472,6 @@ pub(super) fn expression(pattern: &str) -> Result<Regex, String> {
     }
     Ok(regex)
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,15 @@ const MAX_GLANCES: usize = 4_096;
 /// Lightest rule that makes a place worth judging.
 const MIN_WEIGHT: u8 = 20;
 
+/// A part of a text that is worth judging.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Bytes of the text.
+    pub range: Range<usize>,
+    /// The first word in it that made it so.
+    pub spot: usize,
+}
+
 /// The anchors.
 #[derive(Debug)]
 pub(super) struct Sieve {
@@ -70,15 +79,15 @@ impl Sieve {
 }
 
 impl Poison {
-    /// Ranges of a text that are worth judging, ascending and apart.
-    pub fn sift(&self, text: &str, scope: Scope) -> Vec<Range<usize>> {
+    /// Parts of a text that are worth judging, ascending and apart.
+    pub fn sift(&self, text: &str, scope: Scope) -> Vec<Stretch> {
         let mut spots: Vec<usize> = Vec::new();
         self.sieve.anchors.find(text.as_bytes(), &mut |_, place| {
             spots.push(place.start);
             spots.len() < MAX_GLANCES
         });
         spots.sort_unstable();
-        let mut ranges: Vec<Range<usize>> = Vec::new();
+        let mut found: Vec<Stretch> = Vec::new();
         let mut seen = 0;
         for spot in spots {
             if spot < seen {
@@ -99,12 +108,12 @@ impl Poison {
                 continue;
             }
             let range = around(text, spot, AROUND_BYTES);
-            match ranges.last_mut() {
-                Some(last) if range.start <= last.end => last.end = range.end,
-                _ => ranges.push(range),
+            match found.last_mut() {
+                Some(last) if range.start <= last.range.end => last.range.end = range.end,
+                _ => found.push(Stretch { range, spot }),
             }
         }
-        ranges
+        found
     }
 }
 
