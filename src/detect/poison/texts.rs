@@ -116,20 +116,36 @@ pub fn of_text(text: &str, poison: &Poison) -> Score {
 /// Judges what a tool, prompt or resource gave: raw JSON. The worst stretch, and the path of it behind `prefix`.
 pub fn of_result(json: &str, prefix: &str, failed: bool, poison: &Poison) -> Verdict {
     let mut worst = Verdict::default();
-    let mut at = 0;
+    let mut spots = Vec::new();
     for stretch in poison.sift(json, Scope::Result) {
         let text = unescape(json.get(stretch.range).unwrap_or_default());
         let score = poison.judge(&text, Scope::Result);
         if score.score > worst.score.score {
-            at = stretch.spot;
+            spots = stretch.spots;
             worst.score = score;
         }
     }
     if worst.score.score > 0 {
-        worst.place = Walk::new(json).path_at(prefix, at);
+        worst.place = place_of(json, prefix, &spots);
     }
     if !failed {
         worst.score.score = worst.score.score.saturating_sub(RESULT_DISCOUNT);
     }
     worst
+}
+
+/// The text that most of these places lie in.
+fn place_of(json: &str, prefix: &str, spots: &[usize]) -> String {
+    let mut walk = Walk::new(json);
+    let mut counts: Vec<(String, usize)> = Vec::new();
+    for spot in spots {
+        let path = walk.path_at(prefix, *spot);
+        match counts.iter_mut().find(|(known, _)| *known == path) {
+            Some((_, count)) => *count = count.saturating_add(1),
+            None => counts.push((path, 1)),
+        }
+    }
+    let most = counts.iter().map(|(_, count)| *count).max();
+    let found = counts.into_iter().find(|(_, count)| Some(*count) == most);
+    found.map_or_else(|| prefix.to_owned(), |(path, _)| path)
 }

@@ -131,7 +131,12 @@ fn base64(run: &str) -> Option<String> {
         .with_decode_allow_trailing_bits(true);
     const PLAIN: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
     const URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
-    let run = run.trim_start_matches('=');
+    // A name and `=` may stand before it.
+    let bare = run.trim_end_matches('=');
+    let run = bare.rsplit('=').next().unwrap_or(bare);
+    if run.len() < MIN_RUN {
+        return None;
+    }
     let bytes = PLAIN.decode(run).or_else(|_| URL.decode(run)).ok()?;
     printable(&bytes)
 }

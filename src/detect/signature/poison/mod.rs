@@ -300,7 +300,6 @@ impl Poison {
             rules: rules.map(|rule| Arc::clone(&rule.written.id)).collect(),
             references,
             hidden: Vec::new(),
-            at: counted.first().filter(|place| !place.unpacked).map(|place| place.at),
             groups,
         }
     }

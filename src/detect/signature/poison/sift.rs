@@ -17,6 +17,8 @@ const GLANCE_BYTES: usize = 160;
 const AROUND_BYTES: usize = SPAN_BYTES / 2;
 /// Most first looks of one text; a text with more is a word list.
 const MAX_GLANCES: usize = 4_096;
+/// Words of a part that are remembered.
+const MAX_SPOTS: usize = 64;
 /// Lightest rule that makes a place worth judging.
 const MIN_WEIGHT: u8 = 20;
 
@@ -25,8 +27,8 @@ const MIN_WEIGHT: u8 = 20;
 pub struct Stretch {
     /// Bytes of the text.
     pub range: Range<usize>,
-    /// The first word in it that made it so.
-    pub spot: usize,
+    /// Where words stand in it that are looked for, ascending; at most [`MAX_SPOTS`].
+    pub spots: Vec<usize>,
 }
 
 /// The anchors.
@@ -89,7 +91,7 @@ impl Poison {
         spots.sort_unstable();
         let mut found: Vec<Stretch> = Vec::new();
         let mut seen = 0;
-        for spot in spots {
+        for &spot in &spots {
             if spot < seen {
                 continue;
             }
@@ -110,8 +112,16 @@ impl Poison {
             let range = around(text, spot, AROUND_BYTES);
             match found.last_mut() {
                 Some(last) if range.start <= last.range.end => last.range.end = range.end,
-                _ => found.push(Stretch { range, spot }),
+                _ => found.push(Stretch {
+                    range,
+                    spots: Vec::new(),
+                }),
             }
+        }
+        for stretch in &mut found {
+            let from = spots.partition_point(|spot| *spot < stretch.range.start);
+            let inside = spots.iter().skip(from).take_while(|spot| stretch.range.contains(spot));
+            stretch.spots = inside.take(MAX_SPOTS).copied().collect();
         }
         found
     }
