@@ -230,6 +230,7 @@ impl Set {
                 AnyRule::Lexicon(rule) => {
                     words.push(Words {
                         concept: rule.concept,
+                        lang: rule.lang,
                         words: rule.words,
                         rare: rule.rare,
                     });

@@ -277,8 +277,7 @@ pub(super) struct Lexicon {
     #[serde(default = "yes")]
     pub(super) enabled: bool,
     pub(super) concept: String,
-    #[serde(rename = "lang")]
-    pub(super) _lang: String,
+    pub(super) lang: String,
     pub(super) words: Vec<String>,
     /// Rare enough to be looked for in long texts.
     #[serde(default)]

@@ -55,6 +55,8 @@ pub(super) struct Lexicon {
 pub struct Words {
     /// Concept.
     pub concept: String,
+    /// Language.
+    pub lang: String,
     /// Words and phrases.
     pub words: Vec<String>,
     /// Rare enough to be looked for in long texts.

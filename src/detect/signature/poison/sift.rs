@@ -1,13 +1,16 @@
 //! Where in a long text a look is worth it.
 //!
 //! Results are megabytes, and nearly all of them say nothing to a model. Words that no rule of weight can do without are
-//! searched as anchors first; around each, a few hundred bytes are looked at with all words; only where a rule holds
-//! there, the surroundings are judged. Text without such a word costs the anchors alone.
+//! searched as anchors first; around each, a few hundred bytes are looked at with all words; only where a rule could hold
+//! there, the surroundings are judged. Text without such a word costs the anchors alone, and of those, where it is plain
+//! ASCII, only the English ones and what other Latin scripts need to override, hide and outrank: a word more in the map of
+//! anchors is paid for with every byte of every result.
 
 use std::ops::Range;
 
-use super::super::anchors::{Anchor, Anchors};
-use super::{Poison, SPAN_BYTES, Scope, Words};
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
+use super::{Poison, SPAN_BYTES, Scope, Test, Words};
 
 /// Shortest anchor, in bytes.
 const MIN_BYTES: usize = 4;
@@ -31,82 +34,154 @@ pub struct Stretch {
     pub spots: Vec<usize>,
 }
 
+/// Bytes that are searched with one set of anchors, and bytes of the next ones that a word may reach into.
+const BLOCK_BYTES: usize = 4_096;
+const REACH_BYTES: usize = 96;
+
+/// Words that every tool talks of: each stands in one of a hundred real descriptions, or more often. A rule that needs
+/// one of them needs another word too.
+const COMMON: [&str; 30] = [
+    "tool",
+    "content",
+    "prompt",
+    "execute",
+    "context",
+    "agent",
+    "thought",
+    "follow",
+    "follows",
+    "history",
+    "replace",
+    "messages",
+    "scrap",
+    "containing the",
+    "with their",
+    "drop",
+    "content of",
+    "text_",
+    "content from",
+    "break",
+    "data from",
+    "cancel",
+    "reset",
+    "including the",
+    "handle",
+    "instructions",
+    "contents of",
+    "data_",
+    "text of",
+    "disable",
+];
+
+/// Concepts whose words in other languages are looked for in plain ASCII, too.
+const EVERYWHERE: [&str; 3] = ["override", "covert", "supreme"];
+
 /// The anchors.
 #[derive(Debug)]
 pub(super) struct Sieve {
-    anchors: Anchors,
+    /// Of plain ASCII. Of so many phrases that begin alike an automaton tells most quickly that none is there.
+    plain: AhoCorasick,
+    /// Of all other text: smaller, and slower.
+    all: AhoCorasick,
 }
 
 impl Sieve {
     /// Of the rare words, and of the literals that expressions need.
     pub(super) fn new<'w>(words: &'w [Words], literals: impl Iterator<Item = &'w String>) -> Result<Self, String> {
-        let rare = words.iter().filter(|set| set.rare).flat_map(|set| &set.words);
-        let mut anchors: Vec<Anchor> = Vec::new();
-        for word in rare.chain(literals) {
-            let word = word.trim_matches('*').to_lowercase();
-            if word.len() < MIN_BYTES {
-                continue;
-            }
-            let mut spellings = vec![word.clone()];
-            if !word.starts_with(|c: char| c.is_ascii()) {
-                let mut chars = word.chars();
-                spellings.extend(chars.next().map(|first| first.to_uppercase().chain(chars).collect()));
-            }
-            anchors.extend(spellings.into_iter().map(|text| Anchor {
-                text: text.into_bytes(),
-                fold: true,
-            }));
-        }
-        for unseen in [
-            "\u{200b}",
-            "\u{2060}",
-            "\u{202e}",
-            "\u{e0041}",
-            "\u{e0061}",
-            "\u{e0065}",
-            "\u{e0069}",
-        ] {
-            let bytes = unseen.as_bytes();
-            anchors.push(Anchor {
-                text: bytes.get(..3).unwrap_or(bytes).to_vec(),
-                fold: false,
-            });
-        }
-        anchors.sort_by(|a, b| a.text.cmp(&b.text));
-        anchors.dedup();
+        let rare = |set: &&Words| set.rare;
+        let plain = |set: &&Words| set.lang == "en" || EVERYWHERE.contains(&set.concept.as_str());
+        let literals: Vec<&String> = literals.collect();
+        let build = |kind, sets: Vec<&'w Words>| {
+            let words = sets.into_iter().flat_map(|set| &set.words);
+            AhoCorasick::builder()
+                .ascii_case_insensitive(true)
+                .kind(Some(kind))
+                .build(anchors(words.chain(literals.iter().copied())))
+                .map_err(|error| error.to_string())
+        };
         Ok(Self {
-            anchors: Anchors::new(anchors)?,
+            plain: build(AhoCorasickKind::DFA, words.iter().filter(rare).filter(plain).collect())?,
+            all: build(AhoCorasickKind::ContiguousNFA, words.iter().filter(rare).collect())?,
         })
     }
+
+    /// Where an anchor stands, ascending.
+    fn spots(&self, text: &str) -> Vec<usize> {
+        let bytes = text.as_bytes();
+        let mut spots: Vec<usize> = Vec::new();
+        for start in (0..bytes.len()).step_by(BLOCK_BYTES) {
+            let end = start.saturating_add(BLOCK_BYTES).saturating_add(REACH_BYTES);
+            let block = bytes.get(start..end.min(bytes.len())).unwrap_or_default();
+            // Python escapes what is not ASCII.
+            let plain = block.is_ascii() && memchr::memmem::find(block, b"\\u").is_none();
+            let anchors = if plain { &self.plain } else { &self.all };
+            let room = MAX_GLANCES.saturating_sub(spots.len());
+            let found = anchors.find_iter(block).take(room);
+            spots.extend(found.map(|found| start.saturating_add(found.start())));
+        }
+        spots.sort_unstable();
+        spots.dedup();
+        spots
+    }
 }
+
+/// What is searched for: no anchor is part of another.
+fn anchors<'w>(words: impl Iterator<Item = &'w String>) -> Vec<Vec<u8>> {
+    let mut texts: Vec<String> = Vec::new();
+    for word in words {
+        let word = word.trim_matches('*').to_lowercase();
+        if word.len() < MIN_BYTES || COMMON.contains(&word.as_str()) {
+            continue;
+        }
+        if !word.starts_with(|c: char| c.is_ascii()) {
+            let mut chars = word.chars();
+            texts.extend(chars.next().map(|first| first.to_uppercase().chain(chars).collect()));
+        }
+        texts.push(word);
+    }
+    texts.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
+    texts.dedup();
+    let mut kept: Vec<Vec<u8>> = UNSEEN
+        .iter()
+        .map(|unseen| unseen.as_bytes().iter().take(3).copied().collect())
+        .collect();
+    let shortest = AhoCorasick::new(&texts).ok();
+    for text in &texts {
+        let holds_other = shortest
+            .iter()
+            .flat_map(|all| all.find_overlapping_iter(text))
+            .any(|found| found.len() < text.len());
+        if !holds_other {
+            kept.push(text.clone().into_bytes());
+        }
+    }
+    kept
+}
+
+/// Characters that nobody sees, by their first bytes.
+const UNSEEN: [&str; 7] = [
+    "\u{200b}",
+    "\u{2060}",
+    "\u{202e}",
+    "\u{e0041}",
+    "\u{e0061}",
+    "\u{e0065}",
+    "\u{e0069}",
+];
 
 impl Poison {
     /// Parts of a text that are worth judging, ascending and apart.
     pub fn sift(&self, text: &str, scope: Scope) -> Vec<Stretch> {
-        let mut spots: Vec<usize> = Vec::new();
-        self.sieve.anchors.find(text.as_bytes(), &mut |_, place| {
-            spots.push(place.start);
-            spots.len() < MAX_GLANCES
-        });
-        spots.sort_unstable();
+        let spots = self.sieve.spots(text);
         let mut found: Vec<Stretch> = Vec::new();
         let mut seen = 0;
         for &spot in &spots {
             if spot < seen {
                 continue;
             }
-            let glance = around(text, spot, GLANCE_BYTES);
             seen = spot.saturating_add(GLANCE_BYTES / 2);
-            let worth = self
-                .places(text.get(glance).unwrap_or_default(), scope)
-                .0
-                .iter()
-                .any(|place| {
-                    self.rules
-                        .get(place.rule)
-                        .is_some_and(|rule| rule.written.weight >= MIN_WEIGHT)
-                });
-            if !worth {
+            let glance = around(text, spot, GLANCE_BYTES);
+            if !self.may_hold(text.get(glance).unwrap_or_default(), scope) {
                 continue;
             }
             let range = around(text, spot, AROUND_BYTES);
@@ -124,6 +199,40 @@ impl Poison {
             stretch.spots = inside.take(MAX_SPOTS).copied().collect();
         }
         found
+    }
+
+    /// Whether a rule of some weight holds for a part of a text, or something unseen is in it: what is encoded is unpacked
+    /// only where it is judged.
+    fn may_hold(&self, text: &str, scope: Scope) -> bool {
+        if !text.is_ascii() || text.contains('\u{1b}') {
+            let worth = |place: &super::Place| self.weight(place.rule) >= MIN_WEIGHT;
+            return self.places(text, scope).0.iter().any(worth);
+        }
+        let folded = super::fold::fold(text);
+        let seen = self.lexicon.find(&folded, usize::MAX);
+        self.rules.iter().enumerate().any(|(number, rule)| {
+            if rule.written.raw || rule.scope & scope.bit() == 0 || rule.written.weight < MIN_WEIGHT {
+                return false;
+            }
+            let mut holds = false;
+            match &rule.test {
+                Test::Near(near) if near.possible(seen.present) => near.find(&seen.hits, &mut |_, _| holds = true),
+                Test::Near(_) => {}
+                Test::Pattern { anchored, .. } => {
+                    if !anchored || seen.anchored.contains(&number) {
+                        rule.find(&folded, &mut |_| {
+                            holds = true;
+                            false
+                        });
+                    }
+                }
+            }
+            holds
+        })
+    }
+
+    fn weight(&self, rule: usize) -> u8 {
+        self.rules.get(rule).map_or(0, |rule| rule.written.weight)
     }
 }
 
