@@ -1,8 +1,8 @@
 //! Wording and characters that steer a model: how much of it a text holds.
 //!
-//! A rule is an expression, or concepts that stand near each other ([`lexicon`], [`near`]). The best rule of a group
-//! counts; groups are summed within [`SPAN_BYTES`], so that one word alone never alarms and a long text is not the sum
-//! of its chapters. Text is judged folded ([`fold`]) together with what it hides ([`hidden`]); rules about characters
+//! A rule is an expression, or concepts that stand near each other (`lexicon`, `near`). The best rule of a group
+//! counts; groups are summed within `SPAN_BYTES`, so that one word alone never alarms and a long text is not the sum
+//! of its chapters. Text is judged folded (`fold`) together with what it hides (`hidden`); rules about characters
 //! see it raw.
 
 mod fold;
@@ -103,11 +103,11 @@ pub struct PoisonRule {
     pub anchors: Vec<String>,
     /// Concepts that must be near each other; `a|b` is one or the other.
     pub near: Vec<String>,
-    /// See [`Near`].
+    /// See `Near`.
     pub within: usize,
-    /// See [`Near`].
+    /// See `Near`.
     pub any_order: bool,
-    /// See [`Near`].
+    /// See `Near`.
     pub across: bool,
     /// Concepts of which none may be in the sentence.
     pub unless: Vec<String>,
