@@ -103,7 +103,7 @@ fn load(folder: &Path) -> anyhow::Result<Vec<Frame>> {
                         data: packet.data.to_vec(),
                     });
                 }
-                Pull::Packet(_) | Pull::Idle | Pull::Failed(_) | Pull::Secrets(_) => {}
+                Pull::Packet(_) | Pull::Idle | Pull::Passed | Pull::Failed(_) | Pull::Secrets(_) => {}
                 Pull::End => break,
             }
         }

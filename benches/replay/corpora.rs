@@ -131,7 +131,7 @@ fn frames(path: &Path) -> io::Result<Vec<(u64, Vec<u8>)>> {
                 let first = *first.get_or_insert(packet.at.time);
                 all.push((packet.at.time.since(first) / 1_000, packet.data.to_vec()));
             }
-            Pull::Idle | Pull::Secrets(_) => {}
+            Pull::Idle | Pull::Passed | Pull::Secrets(_) => {}
             Pull::Failed(error) => return Err(io::Error::other(error)),
             Pull::End => return Ok(all),
         }

@@ -127,7 +127,7 @@ fn work(
                 }
             }
             Pull::Secrets(log) => shard.secrets(log),
-            Pull::Idle => {}
+            Pull::Idle | Pull::Passed => {}
             Pull::End => break,
             Pull::Failed(error) => {
                 damaged_files += 1;

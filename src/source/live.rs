@@ -7,7 +7,7 @@
 
 mod fanout;
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -52,6 +52,9 @@ impl Default for Config {
     }
 }
 
+/// Oldest packet that handles may have in common, in nanoseconds before the last of them joined.
+const STALE_NANOS: u64 = 10_000_000_000;
+
 /// What is captured, and how.
 #[derive(Clone, Debug)]
 struct Plan {
@@ -69,7 +72,8 @@ type Team = Arc<std::sync::Mutex<Group>>;
 
 /// A live interface.
 pub struct Live {
-    capture: Capture<Active>,
+    /// `None` while the interface is gone: a handle that stays open would link itself in again, unread.
+    capture: Option<Capture<Active>>,
     plan: Plan,
     index: u16,
     link: LinkType,
@@ -77,7 +81,10 @@ pub struct Live {
     drops: Drops,
     /// Packets before this moment came to other handles, too.
     from: Timestamp,
-    down: bool,
+    /// To be closed.
+    failed: bool,
+    /// The card counts its drops once for all handles: the first one tells them.
+    counts_card: bool,
 }
 
 impl Live {
@@ -95,14 +102,15 @@ impl Live {
         let capture = plan.open()?;
         let link = LinkType::from_number(u32::try_from(capture.get_datalink().0).unwrap_or(u32::MAX));
         Ok(Self {
-            capture,
+            capture: Some(capture),
             plan,
             index,
             link,
             packets: 0,
             drops: Drops::default(),
             from: Timestamp::MIN,
-            down: false,
+            failed: false,
+            counts_card: true,
         })
     }
 
@@ -118,21 +126,24 @@ impl Live {
         count: usize,
     ) -> Result<Vec<Self>, SourceError> {
         let first = Self::open(name, index, config, exclude)?;
-        let group = if count > 1 {
-            Group::found(fd(&first.capture)).ok()
-        } else {
-            None
-        };
+        let founded = first.capture.as_ref().filter(|_| count > 1);
+        let group = founded.and_then(|capture| Group::found(capture.as_fd()).ok());
         let mut handles = vec![first];
         let Some(group) = group else { return Ok(handles) };
-        for _ in 1..count {
-            let next = Self::open(name, index, config, exclude)?;
-            if group.join(fd(&next.capture)).is_err() {
+        while handles.len() < count {
+            let next = Self::open(name, index, config, exclude).ok().filter(|next| {
+                let joined = next.capture.as_ref().map(|capture| group.join(capture.as_fd()));
+                joined.is_some_and(|joined| joined.is_ok())
+            });
+            let Some(next) = next else {
                 // With one left in it the group gives that one everything.
                 handles.truncate(1);
                 return Ok(handles);
-            }
-            handles.push(next);
+            };
+            handles.push(Self {
+                counts_card: false,
+                ..next
+            });
         }
         let (from, team) = (clock(), Team::new(group.into()));
         for handle in &mut handles {
@@ -167,10 +178,6 @@ impl Plan {
     }
 }
 
-fn fd(capture: &Capture<Active>) -> BorrowedFd<'_> {
-    capture.as_fd()
-}
-
 /// The kernel stamps packets by this clock.
 #[expect(
     clippy::disallowed_methods,
@@ -186,16 +193,22 @@ const NANOS: bool = cfg!(target_os = "linux");
 
 impl Source for Live {
     fn pull(&mut self) -> Pull<'_> {
-        if self.down {
-            return Pull::Idle;
+        if std::mem::take(&mut self.failed) {
+            self.kernel_drops();
+            self.capture = None;
         }
-        match self.capture.next_packet() {
+        let Some(capture) = &mut self.capture else {
+            return Pull::Idle;
+        };
+        match capture.next_packet() {
             Ok(packet) => {
                 self.packets += 1;
                 let time = time(packet.header);
-                if time < self.from {
-                    return Pull::Idle;
+                // What is older by more was stamped by a clock that has been set back since.
+                if time < self.from && self.from.since(time) < STALE_NANOS {
+                    return Pull::Passed;
                 }
+                self.from = Timestamp::MIN;
                 Pull::Packet(RawPacket {
                     at: Stamp {
                         time,
@@ -210,10 +223,11 @@ impl Source for Live {
             }
             Err(pcap::Error::TimeoutExpired) => Pull::Idle,
             Err(error) => {
-                self.down = true;
+                let error = words(&error);
+                self.failed = true;
                 Pull::Failed(SourceError::Unreadable {
                     name: self.plan.name.clone(),
-                    what: format!("capture ended after {} packets: {}", self.packets, words(&error)),
+                    what: format!("capture ended after {} packets: {}", self.packets, error),
                     cure: "it goes on when the interface is back and up".to_owned(),
                 })
             }
@@ -228,8 +242,8 @@ impl Source for Live {
         let Ok(capture) = self.plan.open() else { return false };
         if let Some(team) = &self.plan.team {
             let mut group = team.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if group.join(fd(&capture)).is_err() {
-                match Group::found(fd(&capture)) {
+            if group.join(capture.as_fd()).is_err() {
+                match Group::found(capture.as_fd()) {
                     Ok(anew) => *group = anew,
                     Err(_) => return false,
                 }
@@ -237,13 +251,14 @@ impl Source for Live {
         }
         self.drops.restart();
         self.link = LinkType::from_number(u32::try_from(capture.get_datalink().0).unwrap_or(u32::MAX));
-        (self.capture, self.down, self.from) = (capture, false, clock());
+        (self.capture, self.from) = (Some(capture), clock());
         true
     }
 
     fn kernel_drops(&mut self) -> u64 {
-        if let Ok(now) = self.capture.stats() {
-            self.drops.see([now.dropped, now.if_dropped]);
+        if let Some(Ok(now)) = self.capture.as_mut().map(Capture::stats) {
+            let card = if self.counts_card { now.if_dropped } else { 0 };
+            self.drops.see([now.dropped, card]);
         }
         self.drops.total
     }

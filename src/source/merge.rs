@@ -110,6 +110,7 @@ impl Source for Merge {
                     self.hungry.push(index);
                     break;
                 }
+                Pull::Passed => self.hungry.push(index),
                 Pull::End => {}
                 Pull::Failed(error) => return Pull::Failed(error),
             }
@@ -249,7 +250,7 @@ mod tests {
                         seen.push((packet.at.time.nanos(), packet.at.source, packet.at.packet));
                     }
                     Pull::Failed(_) => failed += 1,
-                    Pull::Idle | Pull::Secrets(_) => prop_assert!(false),
+                    Pull::Idle | Pull::Passed | Pull::Secrets(_) => prop_assert!(false),
                     Pull::End => break,
                 }
             }

@@ -68,8 +68,10 @@ pub enum Pull<'a> {
     Packet(RawPacket<'a>),
     /// A piece of key log (NSS format) that the capture holds, ahead of the packets that it is for as a rule.
     Secrets(KeyLog<'a>),
-    /// Nothing arrived for a few milliseconds (live only).
+    /// Nothing is there for now (live only).
     Idle,
+    /// A packet that another handle of the same interface has given (live only).
+    Passed,
     /// Nothing more will come.
     End,
     /// A source is damaged or gone; everything before was given. Of a merge the others go on.

@@ -41,7 +41,7 @@ fn drain(mut source: Box<dyn Source>) -> (Vec<Seen>, Option<SourceError>) {
                 return (seen, None);
             }
             Pull::Secrets(_) => {}
-            Pull::Idle => panic!("a file is never idle"),
+            Pull::Idle | Pull::Passed => panic!("a file is never idle"),
         }
     }
 }
@@ -197,7 +197,7 @@ fn order(mut source: Box<dyn Source>) -> Vec<String> {
         order.push(match source.pull() {
             Pull::Packet(packet) => String::from_utf8_lossy(packet.data).into_owned(),
             Pull::Secrets(log) => format!("secrets {}", String::from_utf8_lossy(log.0)),
-            Pull::Idle | Pull::Failed(_) => "neither".to_owned(),
+            Pull::Idle | Pull::Passed | Pull::Failed(_) => "neither".to_owned(),
             Pull::End => return order,
         });
     }

@@ -2,8 +2,9 @@
 //! goes.
 
 use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
 
-use crate::engine::live::{News, Tapped, clock, join};
+use crate::engine::live::{News, Tapped, clock, join, now};
 use crate::model::packet::RawPacket;
 use crate::model::stamp::Timestamp;
 use crate::source::{Pull, Source};
@@ -11,14 +12,14 @@ use crate::source::{Pull, Source};
 /// Packets that are taken from one handle before the next one of the same worker has its turn.
 const BURST: usize = 256;
 
-/// Between two tries to open again what has failed, in nanoseconds.
-const RETRY_NANOS: u64 = 1_000_000_000;
+/// Between two tries to open again what has failed.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// How long a source that was stopped is asked for what the kernel still gathers: twice the default read time-out.
-const GATHER_NANOS: u64 = 200_000_000;
+const GATHER: Duration = Duration::from_millis(200);
 
 /// How long a source that was stopped is read at most, when it holds more than that.
-const BACKLOG_NANOS: u64 = 2_000_000_000;
+const BACKLOG: Duration = Duration::from_secs(2);
 
 /// How a turn went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +40,10 @@ pub(super) struct Tap {
     handle: usize,
     source: Box<dyn Source>,
     pub(super) state: Tapped,
-    /// When it failed, or was last tried again.
-    down: Option<Timestamp>,
-    stopped: Option<Timestamp>,
+    /// When it failed, or was last tried again. A clock on the wall may be set back.
+    down: Option<Instant>,
+    /// When it was stopped, by both clocks.
+    stopped: Option<(Instant, Timestamp)>,
     tell: Sender<News>,
 }
 
@@ -77,14 +79,14 @@ impl Tap {
                     continue;
                 }
                 // An interface has none; a file that is given in place of one is for a replay.
-                Pull::Secrets(_) => continue,
+                Pull::Secrets(_) | Pull::Passed => continue,
                 Pull::Idle => {
                     self.state.worked |= self.down.is_none();
                     turn = Turn::Idle;
                 }
                 Pull::End => turn = Turn::Ended,
                 Pull::Failed(error) => {
-                    self.down = Some(clock());
+                    self.down = Some(now());
                     self.say(&error.to_string(), true);
                     turn = Turn::Idle;
                 }
@@ -101,26 +103,31 @@ impl Tap {
 
     /// Capture is to end: what was sent before is still in the ring, or gathered by the kernel.
     pub(super) fn stop(&mut self) {
-        self.stopped.get_or_insert_with(clock);
+        self.stopped.get_or_insert_with(|| (now(), clock()));
     }
 
     fn has_been_read(&self, turn: Turn, last: Option<Timestamp>) -> bool {
-        let Some(since) = self.stopped else { return false };
-        let waited = clock().since(since);
-        waited >= BACKLOG_NANOS
-            || self.down.is_some()
-            || (turn == Turn::Idle && waited >= GATHER_NANOS)
-            || last.is_some_and(|last| last > since)
+        let Some((since, at)) = self.stopped else { return false };
+        let waited = since.elapsed();
+        let over = waited >= BACKLOG || self.down.is_some();
+        let read = (turn == Turn::Idle && waited >= GATHER) || last.is_some_and(|last| last > at);
+        if over && !read && turn == Turn::Busy {
+            let name = self.source.name();
+            self.say(
+                &format!("{name}: packets still waited when capture ended, and are lost"),
+                true,
+            );
+        }
+        over || read
     }
 
     /// An interface that went may be back.
     fn revive(&mut self) {
         let Some(since) = self.down else { return };
-        let now = clock();
-        if now.since(since) < RETRY_NANOS {
+        if since.elapsed() < RETRY {
             return;
         }
-        self.down = Some(now);
+        self.down = Some(now());
         if self.source.revive() {
             self.down = None;
             self.say(&format!("{}: is back", self.source.name()), false);

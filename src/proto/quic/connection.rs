@@ -22,6 +22,9 @@ use crate::stream::secrets::{Label, Random, Secret, Secrets};
 
 /// Packets that may fail to open before the first one does.
 const FAILURES_MAX: u32 = 16;
+
+/// Packets of one side that are tried with a secret that has opened none of them.
+const TRIES_MAX: u32 = 256;
 /// Packets of both directions for which a packet may come late: as far as two taps are apart.
 const LATE_MAX: u32 = 32;
 /// Longest connection id, in bytes.
@@ -46,6 +49,8 @@ struct Side {
     /// What the keys of 0-RTT come from.
     early: Option<Secret>,
     keys: Option<Traffic>,
+    /// Packets that `secret` was tried with before it opened one.
+    tries: u32,
     early_keys: Option<Keys>,
     numbers: Numbers,
     /// Packets that were acknowledged and some of which were not seen, and how many packets they are waited for.
@@ -76,6 +81,7 @@ impl Connection {
             secret: secrets.find(random, label),
             early,
             keys: None,
+            tries: 0,
             early_keys: None,
             numbers: Numbers::default(),
             doubtful: None,
@@ -253,6 +259,7 @@ impl Side {
     ) -> Option<(u64, &'b [u8])> {
         if self.keys.is_none() {
             self.keys = self.first(packet, version, id_len, buffer);
+            self.tries = self.tries.saturating_add(1);
         }
         let largest = self.numbers.largest();
         self.keys.as_mut()?.open(packet, largest, buffer)
@@ -260,7 +267,8 @@ impl Side {
 
     /// Keys that open the first packet.
     fn first(&self, packet: &[u8], version: Version, id_len: Option<usize>, buffer: &mut Vec<u8>) -> Option<Traffic> {
-        let secret = self.secret.as_ref()?;
+        // A side that goes on sending what its secret does not open is not tried for ever.
+        let secret = self.secret.as_ref().filter(|_| self.tries < TRIES_MAX)?;
         let lengths = id_len.map_or(0..=ID_MAX_BYTES, |length| length..=length);
         let suites = Suite::of_secret(secret.bytes().len());
         // An Initial that came late by another tap may name the version that was not agreed on.

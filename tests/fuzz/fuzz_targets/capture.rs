@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
                 assert!(packet.at.packet > last, "packets are numbered in order");
                 last = packet.at.packet;
             }
-            Pull::Idle | Pull::Failed(_) | Pull::Secrets(_) => {}
+            Pull::Idle | Pull::Passed | Pull::Failed(_) | Pull::Secrets(_) => {}
             Pull::End => {
                 assert!(matches!(source.pull(), Pull::End), "the end is the end");
                 return;
