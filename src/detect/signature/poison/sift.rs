@@ -30,7 +30,7 @@ const MIN_WEIGHT: u8 = 20;
 pub struct Stretch {
     /// Bytes of the text.
     pub range: Range<usize>,
-    /// Where words stand in it that are looked for, ascending; at most [`MAX_SPOTS`].
+    /// Where words stand in it that are looked for, ascending; at most `MAX_SPOTS`.
     pub spots: Vec<usize>,
 }
 
