@@ -9,7 +9,7 @@ use crate::model::message::{Field, HttpMethod, Request};
 const BUNDLES: [&str; 2] = [".dxt", ".mcpb"];
 /// Paths of the registry's interface that tell where servers are.
 const REGISTRY: [&str; 2] = ["/v0/servers", "/v0.1/servers"];
-/// What ids of rules about package sources have in them.
+/// What ids of rules about package sources have in them, built-in ones and those of operators.
 const NPM: [&str; 2] = ["npm", "yarn"];
 const PYPI: [&str; 2] = ["pypi", "pythonhosted"];
 /// Programs that fetch packages, as their `User-Agent` begins.

@@ -31,9 +31,19 @@ fn one(kind: &str, severity: &str, name: &str) -> Vec<[String; 3]> {
     vec![[kind, severity, name].map(str::to_owned)]
 }
 
+/// The domain of a built-in rule.
+fn domain(id: &str) -> String {
+    let text = std::fs::read_to_string(run::folder("signatures/registries.toml")).unwrap();
+    let rules: toml::Table = text.parse().unwrap();
+    let rules = rules["registry"].as_array().unwrap().iter();
+    let mut named = rules.filter(|rule| rule["id"].as_str() == Some(id));
+    named.next().unwrap()["domain"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn packages() {
     let npm = "npm/10.9.0 node/v22.12.0 linux x64";
+    let source = format!("cache.{}", domain("reg-npmjs-org"));
     for (host, target, agent, expect) in [
         (
             "npm.corp.internal:4873",
@@ -42,13 +52,13 @@ fn packages() {
             one("known-malicious", "critical", "postmark-mcp"),
         ),
         (
-            "registry.npmjs.org",
+            &source,
             "/mcp-remote/-/mcp-remote-0.1.15.tgz",
             "x",
             one("known-vulnerable", "low", "mcp-remote"),
         ),
         (
-            "registry.npmjs.org",
+            &source,
             "/@example%2fmcp-server/latest",
             "x",
             one("unpinned-package", "low", "@example/mcp-server"),
@@ -59,15 +69,10 @@ fn packages() {
             "pip/24.0",
             one("known-malicious", "critical", "groq-mcp"),
         ),
-        (
-            "registry.npmjs.org",
-            "/postmark-mcp/-/postmark-mcp-1.0.15.tgz",
-            npm,
-            vec![],
-        ),
-        ("registry.npmjs.org", "/postmark-mcp", npm, vec![]),
-        ("registry.npmjs.org", "/mcp-remote/-/mcp-remote-0.1.16.tgz", npm, vec![]),
-        ("registry.npmjs.org", "/left-pad/latest", npm, vec![]),
+        (&source, "/postmark-mcp/-/postmark-mcp-1.0.15.tgz", npm, vec![]),
+        (&source, "/postmark-mcp", npm, vec![]),
+        (&source, "/mcp-remote/-/mcp-remote-0.1.16.tgz", npm, vec![]),
+        (&source, "/left-pad/latest", npm, vec![]),
         (
             "www.shop.example",
             "/postmark-mcp/-/postmark-mcp-1.0.16.tgz",
