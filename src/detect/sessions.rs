@@ -30,6 +30,9 @@ impl Detector for Sessions {
         if server.evidence != ServerEvidence::Message {
             return;
         }
+        if is_complete(all) {
+            ghosts(server, out);
+        }
         let mine: Vec<&Session> = all
             .sessions
             .iter()
@@ -42,9 +45,6 @@ impl Detector for Sessions {
         unguarded(server, &mine, out);
         unable(server, &mine, out);
         downgraded(server, &mine, out);
-        if is_complete(all) {
-            ghosts(server, &mine, out);
-        }
     }
 }
 
@@ -224,21 +224,21 @@ fn downgraded(server: &Server, sessions: &[&Session], out: &mut Findings) {
 }
 
 /// Tools that answered a client although no listing of the server ever had them.
-fn ghosts(server: &Server, sessions: &[&Session], out: &mut Findings) {
+fn ghosts(server: &Server, out: &mut Findings) {
     let mut found: BTreeMap<&str, (Mark, Option<IpAddr>)> = BTreeMap::new();
-    for session in sessions {
-        let Some(client) = session.client else { continue };
-        for (tool, mark) in &session.conduct.served {
-            let listed = server.tools.iter().any(|known| known.name == *tool)
-                || server.listings.iter().any(|listing| listing.names.contains(tool));
-            let informed = server
-                .listings
-                .iter()
-                .any(|listing| listing.clients.contains(&client) && listing.seen.first < mark.at);
-            if informed && !listed && !tool.is_empty() {
-                let known = found.entry(tool).or_insert((*mark, Some(client)));
-                *known = (*known).min((*mark, Some(client)));
-            }
+    for ((client, tool), calls) in &server.calls {
+        let Some(mark) = calls.served.filter(|_| !tool.is_empty()) else {
+            continue;
+        };
+        let listed = server.tools.iter().any(|known| known.name == *tool)
+            || server.listings.iter().any(|listing| listing.names.contains(tool));
+        let informed = server
+            .listings
+            .iter()
+            .any(|listing| listing.clients.contains(client) && listing.seen.first < mark.at);
+        if informed && !listed {
+            let known = found.entry(tool).or_insert((mark, Some(*client)));
+            *known = (*known).min((mark, Some(*client)));
         }
     }
     for (tool, (mark, client)) in found {

@@ -192,6 +192,7 @@ impl Account {
             mine.count += its.count;
             mine.seen.join(its.seen);
             mine.mark = mine.mark.min(its.mark);
+            mine.served = first_of(mine.served, its.served);
         });
     }
 

@@ -10,13 +10,8 @@ use crate::model::net::Direction;
 use crate::model::observation::Mcp;
 use crate::model::server::Mark;
 
-/// Adds a message; `name` turns the name of a tool into what may be kept.
-pub(super) fn note(
-    conduct: &mut Conduct,
-    (mcp, rpc): (&Mcp<'_>, &JsonRpc<'_>),
-    (client, mark): (IpAddr, Mark),
-    name: &mut dyn FnMut(&str) -> String,
-) {
+/// Adds a message.
+pub(super) fn note(conduct: &mut Conduct, (mcp, rpc): (&Mcp<'_>, &JsonRpc<'_>), (client, mark): (IpAddr, Mark)) {
     if mcp.dir != Direction::ToClient {
         return;
     }
@@ -46,14 +41,5 @@ pub(super) fn note(
     }
     if mcp.transaction.is_some() && call.auth == Auth::None && method::discloses(call.method) {
         conduct.bare = Some(conduct.bare.map_or(mark, |known| known.min(mark)));
-    }
-    if let Some(tool) = call.name.filter(|_| call.method == "tools/call") {
-        match conduct.served.get_mut(tool) {
-            Some(known) => *known = mark.min(*known),
-            None => {
-                let known = conduct.served.entry(name(tool)).or_insert(mark);
-                *known = mark.min(*known);
-            }
-        }
     }
 }

@@ -196,10 +196,6 @@ impl Inventory {
             session
                 .calls
                 .retain(|name, _| admission.admit(Class::Call, &(key, *id, name)));
-            session
-                .conduct
-                .served
-                .retain(|name, _| admission.admit(Class::Call, &(key, *id, name)));
         }
         keep(&mut account.calls, Class::Call, key, admission);
         account

@@ -406,9 +406,7 @@ impl Account {
             session: Some(id),
             ..mark(seen, mcp)
         };
-        conduct::note(&mut session.conduct, (mcp, rpc), (client, mark), &mut |name| {
-            erase.name(name)
-        });
+        conduct::note(&mut session.conduct, (mcp, rpc), (client, mark));
         if rpc.kind == RpcKind::Request && mcp.auth == Some(Auth::None) && method::discloses(rpc.method) {
             session.asked_open = first_of(session.asked_open, Some(mark));
         }

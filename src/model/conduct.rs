@@ -23,8 +23,6 @@ pub struct Conduct {
     pub able: Option<Abilities>,
     /// What the server asked for, by the bit of [`Abilities`].
     pub asked: BTreeMap<u8, Mark>,
-    /// Tools whose call succeeded.
-    pub served: BTreeMap<String, Mark>,
     /// Revision that the client offered, and when.
     pub offered: Option<(Stamp, Revision)>,
 }
@@ -66,12 +64,6 @@ impl Conduct {
         for (bit, mark) in other.asked {
             self.asked
                 .entry(bit)
-                .and_modify(|known| *known = mark.min(*known))
-                .or_insert(mark);
-        }
-        for (name, mark) in other.served {
-            self.served
-                .entry(name)
                 .and_modify(|known| *known = mark.min(*known))
                 .or_insert(mark);
         }

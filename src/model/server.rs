@@ -218,6 +218,8 @@ pub struct Calls {
     pub seen: Span,
     /// Earliest evidence.
     pub mark: Mark,
+    /// Earliest answer of success.
+    pub served: Option<Mark>,
 }
 
 /// A name and version that a server gave itself.

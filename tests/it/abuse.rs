@@ -230,6 +230,10 @@ fn what_a_session_lacks() {
         low("ghost-tool")
     );
     assert_eq!(rules(&[opened.clone(), within(&ghost, &found)]), []);
+    // A server that gives no session id, or of the stateless revision, lists and serves just the same.
+    let bare = |body, answer| (ONE, String::new(), body, answer);
+    assert_eq!(rules(&[bare(LIST, &*tools), bare(&*ghost, &*found)]), low("ghost-tool"));
+    assert_eq!(rules(&[bare(LIST, &*tools), bare(CALL, &*found)]), []);
     let other = json(
         "200 OK",
         "Mcp-Session-Id: 550e8400-e29b-41d4-a716-446655440000\r\n",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{Erase, mark};
-use crate::inventory::account::{Account, PageKey, PageSeen, ToolSeen};
+use crate::inventory::account::{Account, PageKey, PageSeen, ToolSeen, first_of};
 use crate::model::mcp::{Auth, JsonRpc, RpcKind};
 use crate::model::observation::{Listing, Mcp, Observation};
 use crate::model::server::{Audience, Calls};
@@ -13,15 +13,19 @@ use crate::model::stamp::Span;
 impl Account {
     /// A tool that is called, with or without a session.
     pub(super) fn note_call(&mut self, seen: &Observation<'_>, mcp: &Mcp<'_>, client: IpAddr, erase: &mut Erase<'_>) {
-        let Some(name) = called(mcp) else { return };
+        let (asked, served) = (called(mcp), served(mcp));
+        let Some(name) = asked.or(served) else { return };
+        let mark = mark(seen, mcp);
         let calls = self.calls.entry((client, erase.name(name))).or_insert_with(|| Calls {
             count: 0,
             seen: Span::at(seen.at),
-            mark: mark(seen, mcp),
+            mark,
+            served: None,
         });
-        calls.count += 1;
+        calls.count += u64::from(asked.is_some());
         calls.seen.join(Span::at(seen.at));
-        calls.mark = calls.mark.min(mark(seen, mcp));
+        calls.mark = calls.mark.min(mark);
+        calls.served = first_of(calls.served, served.map(|_| mark));
     }
 
     /// One page of tools.
@@ -68,6 +72,13 @@ impl Account {
         known.seen.join(span);
         known.mark = known.mark.min(mark);
     }
+}
+
+/// Tool whose call a message answers with success.
+fn served<'m>(mcp: &'m Mcp<'_>) -> Option<&'m str> {
+    let given = |rpc: &JsonRpc<'_>| rpc.kind == RpcKind::Success && mcp.success;
+    let call = mcp.call.filter(|call| call.method == "tools/call")?;
+    mcp.rpc.as_ref().is_some_and(given).then_some(call.name).flatten()
 }
 
 /// Tool that a message calls; empty where the name was not read.
