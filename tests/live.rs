@@ -8,6 +8,8 @@
 
 #[path = "live/peer.rs"]
 mod peer;
+#[path = "live/rights.rs"]
+mod rights;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};

@@ -3,6 +3,7 @@
 //! The edge of the sensor: signals, timers and the store live in this thread; packets never come here. It sends nothing
 //! on a monitored network.
 
+mod confinement;
 mod ledger;
 mod sensor;
 
@@ -21,6 +22,7 @@ use crate::cli::live::sensor::{Finished, Sensor};
 use crate::cli::replay::{Format, LOST, print};
 use crate::cli::setup::{self, Rules};
 use crate::config::load::Loaded;
+use crate::confine::Confined;
 use crate::engine::Shared;
 use crate::engine::keylog;
 use crate::engine::live::{Handles, Live};
@@ -79,6 +81,9 @@ pub struct Args {
     /// Leave out traffic from and to this end: the sensor's own, to where it reports
     #[arg(long, value_name = "ADDR:PORT")]
     pub exclude: Vec<SocketAddr>,
+    /// Keep all rights; only to debug
+    #[arg(long)]
+    pub no_confine: bool,
 }
 
 /// A number and its unit.
@@ -109,11 +114,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut settings = setup::settings(&loaded);
     (settings.eager, settings.forgets) = (true, true);
     settings.past = setup::past(setup::store_path(args.store.as_deref(), &loaded).as_deref());
-    let keylogs = loaded.keylogs(&args.keylog);
-    if !keylogs.is_empty() {
-        let secrets = Arc::new(Secrets::new(settings.tls.max_connections, true));
-        keylog::follow(keylogs, &secrets).context("cannot follow the key log")?;
-        settings.secrets = Some(secrets);
+    if !loaded.keylogs(&args.keylog).is_empty() {
+        settings.secrets = Some(Arc::new(Secrets::new(settings.tls.max_connections, true)));
     }
     let shared = Arc::new(Shared::new(settings, ruleset));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -140,8 +142,17 @@ async fn sense(args: &Args, loaded: &Loaded, shared: &Arc<Shared>) -> anyhow::Re
         return Ok(None);
     }
     let path = setup::store_path(args.store.as_deref(), loaded);
-    let mut sensor = Sensor::new(shared, path, loaded)?;
+    // Before any thread is started, for it would keep all rights.
+    let confined = confinement::enter(args, loaded, path.as_deref())?;
+    if let Some(secrets) = &shared.settings.secrets {
+        keylog::follow(loaded.keylogs(&args.keylog), secrets).context("cannot follow the key log")?;
+    }
+    let mut sensor = Sensor::new(shared, path, loaded).with_context(|| under(confined.as_ref()))?;
     let live = Live::start(shared, sources, args.workers.get(), &loaded.config.live)?;
+    match &confined {
+        Some(confined) => eprintln!("shadowtap: {confined}"),
+        None => eprintln!("shadowtap: not confined: it keeps all rights that it was started with"),
+    }
     eprintln!("shadowtap: {}", greeting(args, &live, &sensor, loaded));
     sensor.begin(live, whole);
     if !watch(&mut sensor, &mut signals, args, loaded).await {
@@ -241,6 +252,17 @@ fn open(args: &Args, loaded: &Loaded) -> anyhow::Result<(Vec<Handles>, bool)> {
         }
     }
     Ok((sources, whole))
+}
+
+/// With which rights something was tried.
+fn under(confined: Option<&Confined>) -> String {
+    match confined {
+        Some(confined) => format!(
+            "cannot go on as user {} without capabilities, which must own the store's folder (or use --no-confine)",
+            confined.user
+        ),
+        None => "cannot go on".to_owned(),
+    }
 }
 
 fn greeting(args: &Args, live: &Live, sensor: &Sensor, loaded: &Loaded) -> String {

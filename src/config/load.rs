@@ -126,12 +126,12 @@ impl Loaded {
     /// # Errors
     /// When the file cannot be read, may be read by others, or is too short.
     pub fn privacy_key(&self) -> Result<Option<Vec<u8>>, Defect> {
-        self.config
-            .privacy
-            .key
-            .as_ref()
-            .map(|key| read_key(&self.beside(key)))
-            .transpose()
+        self.privacy_key_file().map(|key| read_key(&key)).transpose()
+    }
+
+    /// Where the organisation's key is, if one is configured.
+    pub fn privacy_key_file(&self) -> Option<PathBuf> {
+        self.config.privacy.key.as_ref().map(|key| self.beside(key))
     }
 
     /// Folders of the operator's own rules.
@@ -264,7 +264,7 @@ mod tests {
             ),
             (
                 b"[x]",
-                "c.toml:1: unknown key `x`; known here: capture, engine, flow, inventory, live, packet, policy, privacy, reassembly, signatures, store, tls",
+                "c.toml:1: unknown key `x`; known here: capture, engine, flow, inventory, live, packet, policy, privacy, reassembly, run, signatures, store, tls",
             ),
             (
                 b"[policy]\npath = 1",

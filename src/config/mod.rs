@@ -15,7 +15,7 @@ use crate::engine::{live, settings as engine};
 use crate::inventory::admission::InventoryConfig;
 use crate::store::sqlite::Retention;
 use crate::stream::{reassembly, secrets};
-use crate::{flow, packet, policy, source};
+use crate::{confine, flow, packet, policy, source};
 
 /// What a configuration file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -39,6 +39,8 @@ pub struct Config {
     pub privacy: Privacy,
     /// Bounds of TCP reassembly.
     pub reassembly: reassembly::Config,
+    /// What a live sensor gives up before it looks into packets.
+    pub run: confine::Config,
     /// The operator's own rules.
     pub signatures: Signatures,
     /// The embedded store.
@@ -110,6 +112,21 @@ const COMMENTS: &[(&str, &str, &str)] = &[
         "key",
         "File (mode 0600, 32 bytes or more) with the key by which the same secret is recognised in two places. \
          Without it: a random key for each run.",
+    ),
+    (
+        "run",
+        "user",
+        "User that a live sensor becomes once its interfaces are open. Without it: it stays who started it.",
+    ),
+    (
+        "run",
+        "confine",
+        "Whether a live sensor gives up all rights that it does not need before it looks into packets.",
+    ),
+    (
+        "run",
+        "reopen",
+        "Whether CAP_NET_RAW is kept, so that an interface that went is captured again when it is back.",
     ),
     (
         "tls",

@@ -43,6 +43,20 @@ const BUSY_TIMEOUT_MS: u64 = 5_000;
 /// Pages after which the log is folded into the file: 16 MiB of 4 KiB pages.
 const CHECKPOINT_PAGES: i64 = 4_096;
 
+/// Has SQLite put its temporary files into this folder, for the whole process. To be called while no other thread has a
+/// store open, since SQLite keeps the folder's name in a variable without a lock.
+///
+/// # Errors
+/// When the folder may not be written.
+pub fn keep_temporary_files_in(folder: &Path) -> Result<(), StoreError> {
+    let sql = |error| explain(folder, &error);
+    let connection = Connection::open_in_memory().map_err(sql)?;
+    let name = folder.to_string_lossy();
+    connection
+        .pragma_update(None, "temp_store_directory", &*name)
+        .map_err(sql)
+}
+
 /// Reads a store, also while a sensor writes it.
 #[derive(Debug)]
 pub struct Reader {
