@@ -4,7 +4,6 @@
 //! on a monitored network.
 
 mod confinement;
-mod ledger;
 mod sensor;
 
 use std::net::SocketAddr;

@@ -12,6 +12,7 @@ pub mod replay;
 pub mod report;
 pub mod setup;
 pub mod signatures;
+mod sinks;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,10 +1,17 @@
 //! Events out: to a store, a SIEM, a file.
+//!
+//! A [`Sink`] writes where nothing stands between: the embedded store. A [`Remote`](remote::Remote) is far away and may
+//! be gone for a day. The [`Hub`](hub::Hub) feeds any number of both, each through a [`Runner`](runner::Runner) with its
+//! own queue and threads: a slow one hurts itself alone.
 
+pub mod hub;
+mod ledger;
+pub mod remote;
 pub mod runner;
 
 use crate::model::event::Event;
 
-/// Writes one batch somewhere. Queueing, batching, time-outs and retry are the runner's.
+/// Writes one batch somewhere near. Queueing, batching, time-outs and retry are the runner's.
 pub trait Sink: Send {
     /// For counters and messages.
     fn name(&self) -> &str;
@@ -20,10 +27,10 @@ pub trait Sink: Send {
 /// Why a batch was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// Later, perhaps.
+    /// Later, perhaps, or once an operator has mended something: a wrong password is one of these.
     #[error("{0}")]
     Retry(String),
-    /// Never.
+    /// Never, because of what is in it.
     #[error("{0}")]
     Reject(String),
 }

@@ -20,7 +20,6 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
 
 pub use decide::Decision;
 pub use prune::{Pruned, Retention};
-pub use withdraw::Record;
 pub use write::Writer;
 
 use crate::model::stamp::Timestamp;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::cli::live::ledger::Ledger;
-use crate::cli::setup::{self, now};
+use crate::cli::setup::{hostname, now};
+use crate::cli::sinks::Sinks;
 use crate::config::load::Loaded;
 use crate::detect::panel::Ruleset;
 use crate::engine::Shared;
@@ -19,14 +19,12 @@ use crate::engine::review::review;
 use crate::model::counters::Counters;
 use crate::model::server::{Server, View};
 use crate::report::display::terminal;
+use crate::sink::hub::Hub;
 use crate::sink::runner::{self, Pressure, Runner};
 use crate::store::sqlite::{Retention, Writer};
 
 /// Servers that are named in one round; of more only the number is told.
 const TOLD_MAX_SERVERS: usize = 10;
-
-/// Pause before the store's full queue is tried again when stopping.
-const FULL_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a sensor leaves behind.
 pub(super) struct Finished {
@@ -42,40 +40,36 @@ pub(super) struct Sensor {
     live: Option<Live>,
     whole: bool,
     store: Option<Store>,
+    sinks: Sinks,
+    grace: Duration,
     /// Counters of the last round: without a new packet there is nothing new.
     last: Counters,
     told: BTreeSet<String>,
 }
 
-/// The store's side.
+/// The embedded store's file.
 struct Store {
     path: PathBuf,
     run: String,
-    runner: Runner,
-    ledger: Ledger,
-    whole: bool,
-    /// The inventory has forgotten since the last round.
-    forgot: bool,
-    /// Events that the runner took.
-    sent: u64,
     retention: Retention,
     pruning: Option<JoinHandle<()>>,
-    grace: Duration,
-    /// Losses that were told.
-    told: u64,
 }
 
 impl Sensor {
-    /// Opens the store, if there is to be one.
+    /// Opens the store, if there is to be one, and the other sinks.
     ///
     /// # Errors
-    /// When it cannot be opened.
+    /// When one cannot be opened.
     pub(super) fn new(shared: &Arc<Shared>, path: Option<PathBuf>, loaded: &Loaded) -> anyhow::Result<Self> {
+        let mut hub = Hub::default();
+        let store = path.map(|path| Store::open(path, loaded, &mut hub)).transpose()?;
         Ok(Self {
             shared: Arc::clone(shared),
             live: None,
             whole: true,
-            store: path.map(|path| Store::open(path, loaded)).transpose()?,
+            store,
+            sinks: Sinks::new(hub),
+            grace: Duration::from_millis(loaded.config.live.shutdown_grace_ms),
             last: Counters::default(),
             told: BTreeSet::new(),
         })
@@ -106,8 +100,9 @@ impl Sensor {
         self.store.as_ref().map(|store| store.path.as_path())
     }
 
-    /// Tells what the threads complain of.
+    /// Tells what the threads and the sinks complain of.
     pub(super) fn hear(&mut self) {
+        self.sinks.hear();
         for failure in self.live.as_mut().map(Live::hear).unwrap_or_default() {
             eprintln!("shadowtap: {failure}");
         }
@@ -127,16 +122,13 @@ impl Sensor {
     pub(super) fn round(&mut self) {
         let Some(live) = &self.live else { return };
         let capture = live.capture();
-        let settled = self.store.as_ref().is_none_or(|store| store.whole);
-        if capture.counters == self.last && settled {
+        if capture.counters == self.last && self.sinks.whole() {
             return;
         }
         self.last = capture.counters;
         let view = review(&self.shared, capture);
         self.announce(&view);
-        if let Some(store) = &mut self.store {
-            store.settle(&view);
-        }
+        self.sinks.settle(&view);
     }
 
     fn announce(&mut self, view: &View) {
@@ -158,8 +150,8 @@ impl Sensor {
     pub(super) fn clean(&mut self) {
         let keep = self.shared.settings.inventory.keep_nanos();
         self.shared.inventory.forget(now().plus_nanos(keep.saturating_neg()));
+        self.sinks.forgot = true;
         if let Some(store) = &mut self.store {
-            store.forgot = true;
             store.prune();
         }
     }
@@ -169,7 +161,7 @@ impl Sensor {
         self.hear();
         let Some(live) = &self.live else { return String::new() };
         let counters = live.capture().counters;
-        let stored = self.store.as_ref().map(|store| store.runner.tally());
+        let (stored, lost) = self.sinks.counts();
         format!(
             "packets: {}, bytes: {}, flows: {}, messages: {}, servers: {}; dropped by the kernel: {}, before a busy worker: \
              {}; records stored: {}, lost: {}",
@@ -180,12 +172,12 @@ impl Sensor {
             self.told.len(),
             counters.lost.kernel_drops,
             counters.lost.queue_drops,
-            stored.as_ref().map_or(0, |tally| tally.delivered),
-            stored.as_ref().map_or(0, |tally| tally.rejected + tally.undelivered),
+            stored,
+            lost,
         )
     }
 
-    /// From left to right: stops the sources, ends the flows, looks once more, and empties the queue of the store.
+    /// From left to right: stops the sources, ends the flows, looks once more, and empties the queues of the sinks.
     pub(super) fn finish(mut self) -> Finished {
         let capture = match &mut self.live {
             Some(live) => {
@@ -199,7 +191,7 @@ impl Sensor {
         };
         let view = review(&self.shared, capture);
         self.announce(&view);
-        let stored = self.store.is_none_or(|store| store.close(&view));
+        let stored = self.sinks.close(&view, self.grace);
         Finished {
             view,
             whole: self.whole && stored,
@@ -208,54 +200,20 @@ impl Sensor {
 }
 
 impl Store {
-    fn open(path: PathBuf, loaded: &Loaded) -> anyhow::Result<Self> {
+    fn open(path: PathBuf, loaded: &Loaded, hub: &mut Hub) -> anyhow::Result<Self> {
         let run = format!("live-{}-{}", now(), hostname());
         let writer = Writer::open(&path, &run)?;
-        let grace = loaded.config.live.shutdown_grace_ms;
-        let config = runner::Config {
-            drain_grace_ms: grace,
-            ..runner::Config::default()
-        };
+        hub.add(Runner::start(
+            Box::new(writer),
+            runner::Config::default(),
+            Pressure::Shed,
+        )?);
         Ok(Self {
-            runner: Runner::start(Box::new(writer), config, Pressure::Shed)?,
             path,
             run,
-            ledger: Ledger::default(),
-            whole: true,
-            forgot: false,
-            sent: 0,
             retention: loaded.config.store.retention.clone(),
             pruning: None,
-            grace: Duration::from_millis(grace),
-            told: 0,
         })
-    }
-
-    /// Sends what has changed, as far as there is room.
-    fn settle(&mut self, view: &View) {
-        let (runner, sent) = (&self.runner, &mut self.sent);
-        let forgot = std::mem::take(&mut self.forgot);
-        self.whole = self.ledger.settle(setup::events(view), forgot, |event| {
-            let shed = runner.tally().shed;
-            runner.send(event);
-            let taken = runner.tally().shed == shed;
-            *sent += u64::from(taken);
-            taken
-        });
-        let tally = self.runner.tally();
-        // What is still in the queue could write again what is taken back here.
-        if tally.delivered + tally.rejected + tally.undelivered == self.sent {
-            withdraw(&self.path, &self.run, &mut self.ledger);
-        }
-        let lost = tally.rejected + tally.undelivered;
-        if lost > self.told {
-            eprintln!(
-                "shadowtap: {} records could not be written to {}; check the disk and the store",
-                lost - self.told,
-                self.path.display()
-            );
-            self.told = lost;
-        }
     }
 
     /// Forgets by retention, on a thread of its own: rewriting a large store takes a while.
@@ -278,45 +236,6 @@ impl Store {
         };
         self.pruning = thread::Builder::new().name("retention".to_owned()).spawn(prune).ok();
     }
-
-    /// Sends what is left and waits for it, within the grace. Whether everything has arrived.
-    fn close(mut self, view: &View) -> bool {
-        let mut pauses = self.grace.as_millis() / FULL_PAUSE.as_millis();
-        self.settle(view);
-        while !self.whole && pauses > 0 {
-            pauses -= 1;
-            thread::sleep(FULL_PAUSE);
-            self.settle(view);
-        }
-        let Self {
-            path,
-            run,
-            mut ledger,
-            runner,
-            whole,
-            ..
-        } = self;
-        let tally = runner.close();
-        withdraw(&path, &run, &mut ledger);
-        let arrived = whole && tally.rejected + tally.undelivered == 0 && ledger.gone.is_empty();
-        if !arrived {
-            let why = tally.last_error.unwrap_or_else(|| "it is too slow".to_owned());
-            eprintln!("shadowtap: not everything is in {}: {why}", path.display());
-        }
-        arrived
-    }
-}
-
-/// Takes back what turned out to be part of another record. What fails is tried again with the next round.
-fn withdraw(path: &Path, run: &str, ledger: &mut Ledger) {
-    let gone = &ledger.gone;
-    if !gone.is_empty()
-        && Writer::open(path, run)
-            .and_then(|mut writer| writer.withdraw(gone))
-            .is_ok()
-    {
-        ledger.gone.clear();
-    }
 }
 
 /// What is told of a server that is new.
@@ -334,14 +253,4 @@ fn first_words(server: &Server) -> String {
         None => "not approved".to_owned(),
     };
     format!("MCP server seen: {name}, {}, {transport}, {approval}", server.endpoint)
-}
-
-/// What tells the runs of several sensors apart in one store.
-fn hostname() -> String {
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = kernel.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-    match name.trim() {
-        "" => "unknown".to_owned(),
-        name => name.to_owned(),
-    }
 }

@@ -1,74 +1,34 @@
-//! Taking back: records of a run that turned out to be part of another.
-//!
-//! A live sensor writes what it knows every few seconds. Two addresses that looked like two servers may become one, and
-//! a client without a name gets one: the row that was written for the lesser must go, or it would be counted twice.
-//! Sessions and lookups keep their keys and are never taken back.
+//! Taking back: what was written of a record of this run that turned out to be part of another.
 
-use crate::model::event::Event;
-use crate::store::StoreError;
-use crate::store::sqlite::write::client_id;
-use crate::store::sqlite::{Writer, explain};
+use crate::model::event::Record;
+use crate::store::sqlite::write::{Rows, client_id};
 
-/// A record by its key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Record {
-    /// A client, by address, name and version.
-    Client(String),
-    /// A finding, by id.
-    Finding(String),
-    /// A server, by id.
-    Server(String),
-}
+/// The tables that hold a record, each with its key column.
+type Tables = &'static [(&'static str, &'static str)];
 
-impl Record {
-    /// The record of an event, if it is one that may be taken back.
-    pub fn of(event: &Event) -> Option<Self> {
-        match event {
-            Event::Client(client) => Some(Self::Client(client_id(client))),
-            Event::Finding(reported) => Some(Self::Finding(reported.id.clone())),
-            Event::Server(server) => Some(Self::Server(server.id.clone())),
-            Event::Capture(_) | Event::Lookup(_) | Event::Session(_) => None,
-        }
-    }
+const CLIENT: Tables = &[("clients_raw", "id"), ("client_servers_raw", "client_id")];
+const FINDING: Tables = &[("findings_raw", "id")];
+const SERVER: Tables = &[
+    ("servers_raw", "id"),
+    ("server_sets_raw", "server_id"),
+    ("server_methods_raw", "server_id"),
+    ("tools_raw", "server_id"),
+    ("definitions_raw", "server_id"),
+];
 
-    /// The tables that hold it, each with its key column.
-    const fn tables(&self) -> (&'static [(&'static str, &'static str)], &String) {
-        match self {
-            Self::Client(id) => (&[("clients_raw", "id"), ("client_servers_raw", "client_id")], id),
-            Self::Finding(id) => (&[("findings_raw", "id")], id),
-            Self::Server(id) => (
-                &[
-                    ("servers_raw", "id"),
-                    ("server_sets_raw", "server_id"),
-                    ("server_methods_raw", "server_id"),
-                    ("tools_raw", "server_id"),
-                    ("definitions_raw", "server_id"),
-                ],
-                id,
-            ),
-        }
-    }
-}
-
-impl Writer {
-    /// Takes records of this run back, all or none. Other runs keep theirs.
-    ///
-    /// # Errors
-    /// When the database says so.
-    pub fn withdraw<'a>(&mut self, gone: impl IntoIterator<Item = &'a Record>) -> Result<(), StoreError> {
-        let (path, run) = (self.path().to_owned(), self.run().to_owned());
-        let delete = || -> rusqlite::Result<()> {
-            let transaction = self.connection.transaction()?;
-            for record in gone {
-                let (tables, id) = record.tables();
-                for (table, key) in tables {
-                    let sql = format!("DELETE FROM {table} WHERE {key} = ? AND run = ?");
-                    transaction.prepare_cached(&sql)?.execute([id, &run])?;
-                }
-            }
-            transaction.commit()
+impl Rows<'_> {
+    /// Takes a record of this run back. Other runs keep theirs.
+    pub(super) fn withdraw(&self, record: &Record) -> rusqlite::Result<()> {
+        let (tables, id) = match record {
+            Record::Client { addr, name, version } => (CLIENT, client_id(*addr, name, version)),
+            Record::Finding(id) => (FINDING, id.clone()),
+            Record::Server(id) => (SERVER, id.clone()),
         };
-        delete().map_err(|error| explain(&path, &error))
+        for (table, key) in tables {
+            let sql = format!("DELETE FROM {table} WHERE {key} = ? AND run = ?");
+            self.sql.prepare_cached(&sql)?.execute([&id, self.run])?;
+        }
+        Ok(())
     }
 }
 
@@ -76,10 +36,11 @@ impl Writer {
 mod tests {
     use super::*;
 
+    use crate::model::event::Event;
     use crate::sink::Sink as _;
     use crate::store::fixture;
     use crate::store::memory::Memory;
-    use crate::store::sqlite::Reader;
+    use crate::store::sqlite::{Reader, Writer};
     use crate::store::{Filter, Question, Rows, Store, Word};
 
     fn ask(store: &dyn Store, word: Word) -> Rows {
@@ -101,15 +62,16 @@ mod tests {
         let mut both = whole.clone();
         both.sessions.clear();
         let kept: Vec<Record> = fixture::events(&less).iter().filter_map(Record::of).collect();
-        let gone: Vec<Record> = fixture::events(&both)
+        let gone: Vec<Event> = fixture::events(&both)
             .iter()
             .filter_map(Record::of)
             .filter(|record| !kept.contains(record))
+            .map(Event::Gone)
             .collect();
         assert_eq!(gone.len(), 3);
         let mut writer = Writer::open(&path, "run").unwrap();
         writer.write(&fixture::events(&both)).unwrap();
-        writer.withdraw(&gone).unwrap();
+        writer.write(&gone).unwrap();
         let reader = Reader::open(&path).unwrap();
         for word in [Word::Clients, Word::Drift, Word::Findings, Word::Servers, Word::Tools] {
             assert_eq!(
@@ -123,7 +85,7 @@ mod tests {
             .unwrap()
             .write(&fixture::events(&both))
             .unwrap();
-        writer.withdraw(&gone).unwrap();
+        writer.write(&gone).unwrap();
         assert_eq!(
             ask(&reader, Word::Tools).rows.len(),
             ask(&Memory::new(&both), Word::Tools).rows.len()

@@ -105,10 +105,6 @@ impl Writer {
         &self.connection
     }
 
-    pub(super) fn run(&self) -> &str {
-        &self.run
-    }
-
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -138,6 +134,7 @@ impl Writer {
                 Event::Capture(capture) => rows.capture(capture)?,
                 Event::Client(client) => rows.client(client)?,
                 Event::Finding(reported) => rows.finding(reported)?,
+                Event::Gone(record) => rows.withdraw(record)?,
                 Event::Lookup(lookup) => rows.lookup(lookup)?,
                 Event::Server(server) => rows.server(server)?,
                 Event::Session(session) => rows.session(session)?,
@@ -173,9 +170,9 @@ impl Sink for Writer {
 }
 
 /// One batch on its way into the tables.
-struct Rows<'a> {
-    sql: &'a Transaction<'a>,
-    run: &'a str,
+pub(super) struct Rows<'a> {
+    pub(super) sql: &'a Transaction<'a>,
+    pub(super) run: &'a str,
 }
 
 impl Rows<'_> {
@@ -213,7 +210,7 @@ impl Rows<'_> {
 
     fn client(&self, client: &Client) -> rusqlite::Result<()> {
         let address = client.addr.to_string();
-        let id = client_id(client);
+        let id = client_id(client.addr, &client.name, &client.version);
         let (first, last) = times(client.seen);
         self.run(
             "INSERT OR REPLACE INTO clients_raw (id, run, client, client_name, client_version, user_agent, address_key,
@@ -483,8 +480,8 @@ const fn times(seen: Span) -> (i64, i64) {
 }
 
 /// Key of a client.
-pub(super) fn client_id(client: &Client) -> String {
-    json(&(client.addr.to_string(), &client.name, &client.version))
+pub(super) fn client_id(addr: IpAddr, name: &Option<String>, version: &Option<String>) -> String {
+    json(&(addr.to_string(), name, version))
 }
 
 /// Counts beyond what SQLite can hold stay at the bound.

@@ -1,0 +1,117 @@
+//! The sinks of a process, and what operators are told of them.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::cli::setup;
+use crate::model::server::View;
+use crate::report::display::terminal;
+use crate::sink::hub::Hub;
+use crate::sink::runner::Tally;
+
+/// Pause before a full queue is tried again when stopping.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Sinks {
+    hub: Hub,
+    /// Whether every sink was sent everything in the last round.
+    whole: bool,
+    /// The inventory has forgotten since the last round.
+    pub(super) forgot: bool,
+    /// What was told of each sink.
+    told: BTreeMap<String, Told>,
+}
+
+/// What was told of a sink.
+#[derive(Debug, Default)]
+struct Told {
+    failing: bool,
+    lost: u64,
+}
+
+impl Sinks {
+    pub(super) fn new(hub: Hub) -> Self {
+        Self {
+            hub,
+            whole: true,
+            forgot: false,
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// Whether there is nothing left to send of the view before.
+    pub(super) const fn whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Sends what has changed, as far as there is room.
+    pub(super) fn settle(&mut self, view: &View) {
+        if !self.hub.is_empty() {
+            let forgot = std::mem::take(&mut self.forgot);
+            self.whole = self.hub.settle(setup::events(view), forgot);
+        }
+    }
+
+    /// Tells of sinks that fail, are back, or lost something.
+    pub(super) fn hear(&mut self) {
+        for tally in self.hub.tallies() {
+            let told = self.told.entry(tally.name.clone()).or_default();
+            let name = &tally.name;
+            if tally.failing && !told.failing {
+                eprintln!("shadowtap: {name}: {}; it is tried again", complaint(&tally));
+            }
+            if told.failing && !tally.failing {
+                eprintln!("shadowtap: {name}: works again");
+            }
+            // What a full queue turned away goes with the next round.
+            let lost = tally.rejected + tally.undelivered;
+            if lost > told.lost {
+                eprintln!("shadowtap: {name}: {} records could not be written", lost - told.lost);
+            }
+            (told.failing, told.lost) = (tally.failing, lost);
+        }
+    }
+
+    /// Records that arrived, and records that never will.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        self.hub.tallies().iter().fold((0, 0), |(delivered, lost), tally| {
+            (delivered + tally.delivered, lost + tally.rejected + tally.undelivered)
+        })
+    }
+
+    /// Sends what is left and waits for it, within the grace. Whether everything has arrived.
+    pub(super) fn close(mut self, view: &View, grace: Duration) -> bool {
+        let end = now() + grace;
+        self.settle(view);
+        while !self.whole && now() < end {
+            thread::sleep(FULL_PAUSE);
+            self.settle(view);
+        }
+        let mut arrived = self.whole;
+        for tally in self.hub.close(grace) {
+            let lost = tally.rejected + tally.undelivered;
+            if lost > 0 || !self.whole {
+                arrived = false;
+                eprintln!(
+                    "shadowtap: {}: not everything is there: {}",
+                    tally.name,
+                    complaint(&tally)
+                );
+            }
+        }
+        arrived
+    }
+}
+
+fn complaint(tally: &Tally) -> String {
+    let error = tally.last_error.as_deref();
+    error.map_or_else(|| "it is too slow".to_owned(), |error| terminal(error).to_string())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a grace is of the clock on the wall")]
+fn now() -> Instant {
+    Instant::now()
+}
