@@ -64,6 +64,8 @@
 //! - [`sink`]: Events out, in batches, with back-off and counted loss.
 //! - [`store`]: Events in, answers out: the embedded store, and the same words over a view in memory.
 //! - [`report`]: Answers for people and programs; every text from traffic passes `report::display` before it is shown.
+//! - [`log`]: What a sensor tells its operator.
+//! - [`metrics`]: How a sensor is: numbers for Prometheus, and whether it is alive and ready.
 //! - [`confine`]: What a live sensor gives up before it looks into packets: rights, files, ports, system calls.
 //! - [`config`]: The configuration file: every key has a default, every mistake has file, line and cure.
 //! - [`engine`]: The wiring: workers, threads, and the fence around each conversation.
@@ -96,6 +98,10 @@ pub mod sink;
 pub mod store;
 
 pub mod report;
+
+pub mod log;
+
+pub mod metrics;
 
 pub mod confine;
 

@@ -3,8 +3,6 @@
 //! Rights go for good, for a thread and what it starts, so that every attempt is a process of its own: this program run
 //! again with a role. It has no test harness, which would have started threads before.
 
-#![expect(clippy::disallowed_methods, reason = "the test starts itself again")]
-
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -22,8 +20,10 @@ const WRONG: i32 = 9;
 /// The kernel has no such restriction.
 const ABSENT: i32 = 77;
 
+type Attempt = (&'static str, fn(&Tried), Ends);
+
 /// What is tried, and how it must end.
-const ATTEMPTS: &[(&str, fn(&Tried), Ends)] = &[
+const ATTEMPTS: &[Attempt] = &[
     ("a_file_outside_is_not_read", outside_is_not_read, Ends::Well),
     ("nothing_is_written_outside", outside_is_not_written, Ends::Well),
     ("a_folder_outside_is_not_listed", outside_is_not_listed, Ends::Well),

@@ -6,6 +6,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test waits on the clock on the wall")]
 
+#[path = "live/care.rs"]
+mod care;
 #[path = "live/peer.rs"]
 mod peer;
 #[path = "live/rights.rs"]
@@ -102,8 +104,14 @@ impl Net {
     }
 
     fn sensor(&self, args: &[&str]) -> Sensor {
+        self.sensor_under(args, &[])
+    }
+
+    /// With variables of its environment.
+    fn sensor_under(&self, args: &[&str], environment: &[(&str, &str)]) -> Sensor {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.here, SENSOR, "live"]).args(args);
+        command.envs(environment.iter().copied());
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -4,6 +4,9 @@
 //! on a monitored network.
 
 mod confinement;
+mod health;
+mod notify;
+mod pulse;
 mod sensor;
 
 use std::net::SocketAddr;
@@ -17,6 +20,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::cli::live::pulse::Pulse;
 use crate::cli::live::sensor::{Finished, Sensor};
 use crate::cli::replay::{Format, LOST, print};
 use crate::cli::setup::{self, Rules};
@@ -25,6 +29,7 @@ use crate::confine::Confined;
 use crate::engine::Shared;
 use crate::engine::keylog;
 use crate::engine::live::{Handles, Live};
+use crate::log;
 use crate::model::net::Endpoint;
 use crate::source::live::Live as Interface;
 use crate::source::{Source, SourceError};
@@ -35,6 +40,9 @@ const UNREADABLE: u8 = 3;
 
 /// How often the threads are heard.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// How often the sensor looks at itself, and gives a sign of life.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// How often what is too old is forgotten.
 const HOUSEKEEPING: Duration = Duration::from_secs(3_600);
@@ -110,6 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some((loaded, ruleset)) = setup::load(&args.rules) else {
         return Ok(ExitCode::from(setup::WRONG));
     };
+    log::open(&loaded.config.log);
     let mut settings = setup::settings(&loaded);
     (settings.eager, settings.forgets) = (true, true);
     settings.past = setup::past(setup::store_path(args.store.as_deref(), &loaded).as_deref());
@@ -141,6 +150,7 @@ async fn sense(args: &Args, loaded: &Loaded, shared: &Arc<Shared>) -> anyhow::Re
         return Ok(None);
     }
     let path = setup::store_path(args.store.as_deref(), loaded);
+    let mut pulse = Pulse::open(loaded)?;
     // Before any thread is started, for it would keep all rights.
     let confined = confinement::enter(args, loaded, path.as_deref())?;
     if let Some(secrets) = &shared.settings.secrets {
@@ -149,26 +159,30 @@ async fn sense(args: &Args, loaded: &Loaded, shared: &Arc<Shared>) -> anyhow::Re
     let mut sensor = Sensor::new(shared, path, loaded).with_context(|| under(confined.as_ref()))?;
     let live = Live::start(shared, sources, args.workers.get(), &loaded.config.live)?;
     match &confined {
-        Some(confined) => eprintln!("shadowtap: {confined}"),
-        None => eprintln!("shadowtap: not confined: it keeps all rights that it was started with"),
+        Some(confined) => log::info("start", confined),
+        None => log::warning("start", "not confined: it keeps all rights that it was started with"),
     }
-    eprintln!("shadowtap: {}", greeting(args, &live, &sensor, loaded));
+    let greeting = greeting(args, &live, &sensor, loaded);
+    log::info("start", &greeting);
     sensor.begin(live, whole);
-    if !watch(&mut sensor, &mut signals, args, loaded).await {
+    pulse.serve().context("cannot answer for metrics")?;
+    pulse.notify.ready(&greeting);
+    if !watch(&mut sensor, &mut signals, &pulse, args, loaded).await {
         return Ok(None);
     }
+    pulse.notify.stopping();
     let finish = tokio::task::spawn_blocking(move || sensor.finish());
     tokio::select! {
         finished = finish => Ok(Some(finished?)),
         () = signals.stop.asked() => {
-            eprintln!("shadowtap: stopped at once; what was not yet stored is lost");
+            log::error("stop", "stopped at once; what was not yet stored is lost");
             std::process::exit(LOST.into())
         }
     }
 }
 
 /// Keeps time until it is time to stop; `false` when no interface ever worked.
-async fn watch(sensor: &mut Sensor, signals: &mut Signals, args: &Args, loaded: &Loaded) -> bool {
+async fn watch(sensor: &mut Sensor, signals: &mut Signals, pulse: &Pulse, args: &Args, loaded: &Loaded) -> bool {
     let (duration, rules) = (args.duration, &args.rules);
     let every = |period: Duration| {
         let mut timer = interval(period);
@@ -176,6 +190,7 @@ async fn watch(sensor: &mut Sensor, signals: &mut Signals, args: &Args, loaded: 
         timer
     };
     let mut beat = every(BEAT);
+    let mut minute = every(MINUTE);
     let mut housekeeping = every(HOUSEKEEPING);
     let period = Duration::from_millis(loaded.config.store.interval_ms.max(100));
     let mut next = Instant::now() + period;
@@ -184,10 +199,16 @@ async fn watch(sensor: &mut Sensor, signals: &mut Signals, args: &Args, loaded: 
         tokio::select! {
             () = signals.stop.asked() => return true,
             () = sleep_until(end.unwrap_or(next)), if end.is_some() => return true,
-            _ = signals.statistics.recv() => eprintln!("shadowtap: {}", sensor.statistics()),
-            _ = signals.reload.recv() => reload(sensor, rules, loaded),
+            _ = signals.statistics.recv() => log::info("statistics", sensor.statistics()),
+            _ = signals.reload.recv() => {
+                pulse.notify.reloading();
+                reload(sensor, rules, loaded);
+                pulse.notify.ready("reloaded");
+            }
+            _ = minute.tick() => sensor.minute(),
             _ = beat.tick() => {
                 sensor.hear();
+                pulse.beat(sensor);
                 if sensor.has_ended() {
                     return sensor.has_worked();
                 }
@@ -206,7 +227,7 @@ async fn watch(sensor: &mut Sensor, signals: &mut Signals, args: &Args, loaded: 
 /// Takes on policy and signatures as they are now. Wrong ones are told, and those before stay in force.
 fn reload(sensor: &mut Sensor, rules: &Rules, before: &Loaded) {
     let Some((loaded, ruleset)) = setup::load(rules) else {
-        eprintln!("shadowtap: not reloaded; the rules from before stay in force");
+        log::error("reload", "not reloaded; the rules from before stay in force");
         return;
     };
     sensor.adopt(ruleset);
@@ -215,7 +236,7 @@ fn reload(sensor: &mut Sensor, rules: &Rules, before: &Loaded) {
     } else {
         "; what else has changed in the configuration needs a new start"
     };
-    eprintln!("shadowtap: policy and signatures are reloaded{rest}");
+    log::info("reload", format_args!("policy and signatures are reloaded{rest}"));
 }
 
 /// Opens every interface that can be opened, and whether those are all. What cannot is told.
@@ -238,7 +259,8 @@ fn open(args: &Args, loaded: &Loaded) -> anyhow::Result<(Vec<Handles>, bool)> {
         match Interface::spread(name, index, &config, &exclude, workers) {
             Ok(handles) => {
                 if handles.len() < workers {
-                    eprintln!("shadowtap: {name}: this system does not spread its flows; one worker reads it for all");
+                    let why = "this system does not spread its flows; one worker reads it for all";
+                    log::warning("capture", format_args!("{name}: {why}"));
                 }
                 let handles = handles.into_iter().map(|handle| Box::new(handle) as Box<dyn Source>);
                 sources.push(handles.collect());
@@ -246,7 +268,7 @@ fn open(args: &Args, loaded: &Loaded) -> anyhow::Result<(Vec<Handles>, bool)> {
             Err(error @ SourceError::Filter { .. }) => return Err(error.into()),
             Err(error) => {
                 whole = false;
-                eprintln!("shadowtap: {error}");
+                log::error("capture", error);
             }
         }
     }

@@ -5,6 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cli::setup;
+use crate::log;
+use crate::model::event::Event;
 use crate::model::server::View;
 use crate::report::display::terminal;
 use crate::sink::hub::Hub;
@@ -55,21 +57,33 @@ impl Sinks {
         }
     }
 
+    /// Sends every sink a state again although it did not change.
+    pub(super) fn repeat(&self, event: &Event) {
+        self.hub.send(event);
+    }
+
+    /// What became of the events so far, sink by sink.
+    pub(super) fn tallies(&self) -> Vec<Tally> {
+        self.hub.tallies()
+    }
+
     /// Tells of sinks that fail, are back, or lost something.
     pub(super) fn hear(&mut self) {
         for tally in self.hub.tallies() {
             let told = self.told.entry(tally.name.clone()).or_default();
             let name = &tally.name;
             if tally.failing && !told.failing {
-                eprintln!("shadowtap: {name}: {}; it is tried again", complaint(&tally));
+                let why = complaint(&tally);
+                log::warning("sink-fails", format_args!("{name}: {why}; it is tried again"));
             }
             if told.failing && !tally.failing {
-                eprintln!("shadowtap: {name}: works again");
+                log::info("sink-works", format_args!("{name}: works again"));
             }
             // What a full queue turned away goes with the next round.
             let lost = tally.rejected + tally.undelivered;
             if lost > told.lost {
-                eprintln!("shadowtap: {name}: {} records could not be written", lost - told.lost);
+                let more = lost - told.lost;
+                log::error("sink-lost", format_args!("{name}: {more} records could not be written"));
             }
             (told.failing, told.lost) = (tally.failing, lost);
         }
@@ -95,11 +109,8 @@ impl Sinks {
             let lost = tally.rejected + tally.undelivered;
             if lost > 0 || !self.whole {
                 arrived = false;
-                eprintln!(
-                    "shadowtap: {}: not everything is there: {}",
-                    tally.name,
-                    complaint(&tally)
-                );
+                let (name, why) = (&tally.name, complaint(&tally));
+                log::error("sink-lost", format_args!("{name}: not everything is there: {why}"));
             }
         }
         arrived

@@ -15,7 +15,7 @@ use crate::engine::{live, settings as engine};
 use crate::inventory::admission::InventoryConfig;
 use crate::store::sqlite::Retention;
 use crate::stream::{reassembly, secrets};
-use crate::{confine, flow, packet, policy, source};
+use crate::{confine, flow, log, metrics, packet, policy, source};
 
 /// What a configuration file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -31,6 +31,10 @@ pub struct Config {
     pub inventory: InventoryConfig,
     /// Queues of live capture.
     pub live: live::Config,
+    /// What a live sensor tells its operator.
+    pub log: log::Config,
+    /// Numbers and health over HTTP.
+    pub metrics: metrics::Config,
     /// Ports of tunnels and bounds of fragments.
     pub packet: packet::Config,
     /// Home networks and approvals.
@@ -90,6 +94,17 @@ pub struct Privacy {
 
 /// Comments of the keys, in the order in which keys that are not set are shown.
 const COMMENTS: &[(&str, &str, &str)] = &[
+    ("log", "format", "Form of the lines on standard error: text or json."),
+    (
+        "log",
+        "max_same_per_minute",
+        "Lines of one kind in a minute; what comes on top is counted.",
+    ),
+    (
+        "metrics",
+        "listen",
+        "Address and port for /metrics (Prometheus), /healthz and /readyz, as \"127.0.0.1:9470\". Without it: none.",
+    ),
     (
         "packet",
         "vxlan_ports",
@@ -179,6 +194,13 @@ mod tests {
             },
             privacy: Privacy {
                 key: Some("/etc/shadowtap/privacy.key".into()),
+            },
+            metrics: metrics::Config {
+                listen: Some(([127, 0, 0, 1], 9470).into()),
+            },
+            run: confine::Config {
+                user: Some("shadowtap".into()),
+                ..confine::Config::default()
             },
             ..Config::default()
         };

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::engine::live::tap::Tap;
 use crate::engine::live::worker::Worker;
 use crate::engine::{Shard, Share, Shared};
-use crate::model::counters::Counters;
+use crate::model::counters::{Counters, InterfaceState, Load};
 use crate::model::server::Capture;
 use crate::model::stamp::Timestamp;
 use crate::source::Source;
@@ -67,7 +67,9 @@ enum News {
     /// What a worker has counted; `done` is the last that it has to say.
     Shard {
         index: usize,
+        at: Instant,
         counters: Box<Counters>,
+        load: Load,
         /// Another worker has gone.
         orphaned: bool,
         done: bool,
@@ -92,6 +94,7 @@ struct Interface {
     handles: Vec<Handle>,
     /// What was told of it last, so that several handles tell it once.
     said: String,
+    up: bool,
 }
 
 struct Handle {
@@ -99,13 +102,49 @@ struct Handle {
     state: Tapped,
 }
 
+/// What a worker told last.
+#[derive(Clone, Debug)]
+struct Heard {
+    counters: Counters,
+    load: Load,
+    at: Instant,
+    done: bool,
+    lost: bool,
+}
+
+impl Heard {
+    fn new() -> Self {
+        Self {
+            counters: Counters::default(),
+            load: Load::default(),
+            at: now(),
+            done: false,
+            lost: false,
+        }
+    }
+}
+
+/// How a capture is, beside what it has counted.
+#[derive(Clone, Debug, Default)]
+pub struct Condition {
+    /// In the order given.
+    pub interfaces: Vec<InterfaceState>,
+    /// What all workers hold.
+    pub load: Load,
+    /// Why it should be started again.
+    pub sick: Vec<String>,
+}
+
+/// A worker that said nothing for so long hangs: it speaks once a second.
+const STALLED: Duration = Duration::from_secs(20);
+
 /// The handles of one interface.
 pub type Handles = Vec<Box<dyn Source>>;
 
 /// A capture that runs.
 pub struct Live {
     interfaces: Vec<Interface>,
-    shards: Vec<Counters>,
+    shards: Vec<Heard>,
     shards_left: usize,
     failures: Vec<String>,
     failed: bool,
@@ -144,6 +183,7 @@ impl Live {
                 name: sources.first().map_or("", |source| source.name()).to_owned(),
                 handles: Vec::with_capacity(sources.len()),
                 said: String::new(),
+                up: true,
             };
             let spread = sources.len() > 1;
             for (handle, source) in sources.into_iter().enumerate() {
@@ -176,7 +216,7 @@ impl Live {
         }
         Ok(Self {
             interfaces: known,
-            shards: vec![Counters::default(); workers],
+            shards: vec![Heard::new(); workers],
             shards_left: workers,
             failures: Vec::new(),
             failed: false,
@@ -222,21 +262,26 @@ impl Live {
                 failed,
             } => {
                 self.failed |= failed;
-                if let Some(interface) = self.interfaces.get_mut(interface)
-                    && interface.said != text
-                {
+                let Some(interface) = self.interfaces.get_mut(interface) else {
+                    return;
+                };
+                interface.up = !failed;
+                if interface.said != text {
                     interface.said.clone_from(&text);
                     self.failures.push(text);
                 }
             }
             News::Shard {
                 index,
+                at,
                 counters,
+                load,
                 orphaned,
                 done,
             } => {
                 if let Some(shard) = self.shards.get_mut(index) {
-                    *shard = *counters;
+                    shard.counters = *counters;
+                    (shard.load, shard.at, shard.done) = (load, at, done);
                 }
                 if orphaned && !done && !std::mem::replace(&mut self.orphaned, true) {
                     self.failed = true;
@@ -253,6 +298,9 @@ impl Live {
     fn lose(&mut self, index: usize) {
         self.failed = true;
         self.shards_left = self.shards_left.saturating_sub(1);
+        if let Some(shard) = self.shards.get_mut(index) {
+            shard.lost = true;
+        }
         self.failures
             .push("a worker ended in a bug, and what its flows held is lost; start the sensor again".to_owned());
         let handles = self.interfaces.iter_mut().flat_map(|interface| &mut interface.handles);
@@ -287,14 +335,36 @@ impl Live {
             sources: self.interfaces.iter().map(|interface| interface.name.clone()).collect(),
             ..Capture::default()
         };
-        for counters in &self.shards {
-            capture.counters.add(counters);
+        for shard in &self.shards {
+            capture.counters.add(&shard.counters);
         }
         for handle in self.handles() {
             capture.counters.lost.kernel_drops += handle.kernel_drops;
             capture.seen = join(capture.seen, handle.seen);
         }
         capture
+    }
+
+    /// How it is, as far as it was heard of.
+    pub fn condition(&self) -> Condition {
+        let mut condition = Condition::default();
+        for interface in &self.interfaces {
+            let handles = interface.handles.iter().map(|handle| &handle.state);
+            condition.interfaces.push(InterfaceState {
+                name: interface.name.clone(),
+                up: interface.up && !handles.clone().any(|handle| handle.ended),
+                kernel_drops: handles.map(|handle| handle.kernel_drops).sum(),
+            });
+        }
+        for (index, shard) in self.shards.iter().enumerate() {
+            condition.load.add(shard.load);
+            if shard.lost {
+                condition.sick.push(format!("worker {index} ended in a bug"));
+            } else if !shard.done && shard.at.elapsed() > STALLED {
+                condition.sick.push(format!("worker {index} makes no progress"));
+            }
+        }
+        condition
     }
 
     /// Stops the sources, has the workers finish what is queued and end their flows, and waits for them within the grace.

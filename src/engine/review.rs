@@ -4,12 +4,17 @@ use std::collections::BTreeSet;
 
 use crate::detect::Findings;
 use crate::engine::{Shared, suspects};
-use crate::model::finding::Kind;
+use crate::model::finding::{Finding, Kind};
 use crate::model::server::{Capture, ServerEvidence, View};
 use crate::policy::Verdict;
 
 /// Everything that is known now, judged.
 pub fn review(shared: &Shared, capture: Capture) -> View {
+    review_with(shared, capture, Vec::new())
+}
+
+/// The same with findings that no packet shows: what a sensor knows of itself.
+pub fn review_with(shared: &Shared, capture: Capture, edge: Vec<Finding>) -> View {
     let mut view = shared.inventory.view(capture);
     suspects::count_dns(&mut view, &shared.rules.signatures.resolvers);
     suspects::add(&mut view, &shared.rules.signatures.names);
@@ -52,7 +57,7 @@ pub fn review(shared: &Shared, capture: Capture) -> View {
     });
     let mut findings = Findings::default();
     shared.panel.review(&view, &mut findings);
-    view.report(findings.findings);
+    view.report(findings.findings.into_iter().chain(edge));
     policy.settle(&mut view);
     view.order_findings();
     let folded = policy.fold(&mut view);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::engine::Shared;
 use crate::engine::slice::Slice;
 use crate::inventory::admission::SLICES;
-use crate::model::counters::Counters;
+use crate::model::counters::{Counters, Load};
 use crate::model::net::Transport;
 use crate::model::packet::{Outer, Packet, RawPacket};
 use crate::model::stamp::Timestamp;
@@ -201,6 +201,15 @@ impl Shard {
             self.counters.blind.evicted_secrets = self.secrets.evicted();
         }
         self.counters
+    }
+
+    /// What it holds.
+    pub fn load(&self) -> Load {
+        let slices = self.slices.iter().flatten().map(Slice::load);
+        slices.fold(Load::default(), |mut sum, load| {
+            sum.add(load);
+            sum
+        })
     }
 
     /// First and last packet time; `None` but for the leading worker.

@@ -13,7 +13,7 @@ use crate::engine::settings::Settings;
 use crate::flow::role::sender_is_client;
 use crate::flow::{Class, Ended, Flow, Table};
 use crate::inventory::admission::{Admission, SLICES};
-use crate::model::counters::Counters;
+use crate::model::counters::{Counters, Load};
 use crate::model::flow::{FlowInfo, Why};
 use crate::model::net::{FiveTuple, Transport};
 use crate::model::packet::{Datagram, Flags, Outer, RawPacket, Segment};
@@ -81,6 +81,14 @@ impl Slice {
         self.keep.counters.lost.shed_events += self.keep.admission.take_refused();
         self.keep.counters.lost.forgotten_names += self.keep.admission.take_forgotten_names();
         sum.add(&std::mem::take(&mut self.keep.counters));
+    }
+
+    /// What it holds.
+    pub(super) fn load(&self) -> Load {
+        Load {
+            flows: self.table.len() as u64,
+            reassembly_bytes: self.keep.budget.held_bytes as u64,
+        }
     }
 
     /// Flows evicted since the start.

@@ -76,6 +76,34 @@ pub struct Blind {
     pub evicted_secrets: u64,
 }
 
+/// What is held at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Flows in the tables.
+    pub flows: u64,
+    /// Bytes out of order that wait for a gap to close.
+    pub reassembly_bytes: u64,
+}
+
+impl Load {
+    /// Adds what is held elsewhere.
+    pub const fn add(&mut self, other: Self) {
+        self.flows += other.flows;
+        self.reassembly_bytes += other.reassembly_bytes;
+    }
+}
+
+/// How one interface is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InterfaceState {
+    /// Name.
+    pub name: String,
+    /// It is captured on.
+    pub up: bool,
+    /// Packets that the kernel or the card dropped.
+    pub kernel_drops: u64,
+}
+
 impl Counters {
     /// Counts one packet.
     pub fn count(&mut self, raw: &RawPacket<'_>) {

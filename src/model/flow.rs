@@ -80,6 +80,20 @@ impl Why {
         matches!(self, Self::NoSecrets | Self::Opaque | Self::WrongSecrets)
     }
 
+    /// For metrics.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Desync => "desync",
+            Self::Excluded => "excluded",
+            Self::Memory => "memory",
+            Self::NoSecrets => "no_secrets",
+            Self::Opaque => "opaque",
+            Self::Panicked => "panicked",
+            Self::Unknown => "unknown",
+            Self::WrongSecrets => "wrong_secrets",
+        }
+    }
+
     /// Index of the counter.
     pub const fn index(self) -> usize {
         self as usize

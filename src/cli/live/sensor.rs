@@ -9,18 +9,22 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::cli::live::health::Checkup;
 use crate::cli::setup::{hostname, now};
 use crate::cli::sinks::Sinks;
 use crate::config::load::Loaded;
 use crate::detect::panel::Ruleset;
 use crate::engine::Shared;
-use crate::engine::live::Live;
-use crate::engine::review::review;
+use crate::engine::live::{Condition, Live};
+use crate::engine::review::review_with;
+use crate::log;
+use crate::metrics::Found;
 use crate::model::counters::Counters;
-use crate::model::server::{Server, View};
+use crate::model::event::Event;
+use crate::model::server::{Capture, Server, View};
 use crate::report::display::terminal;
 use crate::sink::hub::Hub;
-use crate::sink::runner::{self, Pressure, Runner};
+use crate::sink::runner::{self, Pressure, Runner, Tally};
 use crate::store::sqlite::{Retention, Writer};
 
 /// Servers that are named in one round; of more only the number is told.
@@ -45,6 +49,8 @@ pub(super) struct Sensor {
     /// Counters of the last round: without a new packet there is nothing new.
     last: Counters,
     told: BTreeSet<String>,
+    found: Found,
+    checkup: Checkup,
 }
 
 /// The embedded store's file.
@@ -72,6 +78,8 @@ impl Sensor {
             grace: Duration::from_millis(loaded.config.live.shutdown_grace_ms),
             last: Counters::default(),
             told: BTreeSet::new(),
+            found: Found::default(),
+            checkup: Checkup::default(),
         })
     }
 
@@ -104,8 +112,37 @@ impl Sensor {
     pub(super) fn hear(&mut self) {
         self.sinks.hear();
         for failure in self.live.as_mut().map(Live::hear).unwrap_or_default() {
-            eprintln!("shadowtap: {failure}");
+            log::warning("capture", failure);
         }
+    }
+
+    /// What was captured, and how the capture is.
+    pub(super) fn condition(&self) -> (Capture, Condition) {
+        let live = self.live.as_ref();
+        live.map(|live| (live.capture(), live.condition())).unwrap_or_default()
+    }
+
+    /// What became of the events for each sink.
+    pub(super) fn tallies(&self) -> Vec<Tally> {
+        self.sinks.tallies()
+    }
+
+    /// What was found as of the last round.
+    pub(super) const fn found(&self) -> &Found {
+        &self.found
+    }
+
+    /// A minute is over: what the sensor finds out about itself, and a sign of life for whoever listens.
+    pub(super) fn minute(&mut self) {
+        let (capture, condition) = self.condition();
+        if self
+            .checkup
+            .look(now(), &capture, &condition.interfaces, &self.tallies())
+        {
+            // The next round is due although nothing may have been captured.
+            self.last = Counters::default();
+        }
+        self.sinks.repeat(&Event::Capture(Box::new(capture)));
     }
 
     /// Whether every source has ended.
@@ -126,8 +163,9 @@ impl Sensor {
             return;
         }
         self.last = capture.counters;
-        let view = review(&self.shared, capture);
+        let view = review_with(&self.shared, capture, self.checkup.findings());
         self.announce(&view);
+        self.found = Found::of(&view);
         self.sinks.settle(&view);
     }
 
@@ -138,10 +176,11 @@ impl Sensor {
             .filter(|server| !self.told.contains(&server.id))
             .collect();
         for server in fresh.iter().take(TOLD_MAX_SERVERS) {
-            eprintln!("shadowtap: {}", first_words(server));
+            log::info("server", first_words(server));
         }
         if let Some(more @ 1..) = fresh.len().checked_sub(TOLD_MAX_SERVERS) {
-            eprintln!("shadowtap: and {more} other MCP servers; `shadowtap report servers` names them");
+            let told = format_args!("and {more} other MCP servers; `shadowtap report servers` names them");
+            log::info("server", told);
         }
         self.told = view.servers.iter().map(|server| server.id.clone()).collect();
     }
@@ -159,12 +198,16 @@ impl Sensor {
     /// One line of statistics.
     pub(super) fn statistics(&mut self) -> String {
         self.hear();
-        let Some(live) = &self.live else { return String::new() };
-        let counters = live.capture().counters;
+        let (capture, _) = self.condition();
+        self.summary(&capture.counters)
+    }
+
+    /// The counters in one line.
+    pub(super) fn summary(&self, counters: &Counters) -> String {
         let (stored, lost) = self.sinks.counts();
         format!(
             "packets: {}, bytes: {}, flows: {}, messages: {}, servers: {}; dropped by the kernel: {}, before a busy worker: \
-             {}; records stored: {}, lost: {}",
+             {}; records stored: {stored}, lost: {lost}",
             counters.packets,
             counters.bytes,
             counters.flows,
@@ -172,8 +215,6 @@ impl Sensor {
             self.told.len(),
             counters.lost.kernel_drops,
             counters.lost.queue_drops,
-            stored,
-            lost,
         )
     }
 
@@ -182,14 +223,14 @@ impl Sensor {
         let capture = match &mut self.live {
             Some(live) => {
                 for failure in live.stop() {
-                    eprintln!("shadowtap: {failure}");
+                    log::warning("capture", failure);
                 }
                 self.whole &= !live.has_failed();
                 live.capture()
             }
             None => Default::default(),
         };
-        let view = review(&self.shared, capture);
+        let view = review_with(&self.shared, capture, self.checkup.findings());
         self.announce(&view);
         let stored = self.sinks.close(&view, self.grace);
         Finished {
@@ -225,13 +266,16 @@ impl Store {
         let prune = move || {
             let pruned = Writer::open(&path, &run).and_then(|mut writer| writer.prune(now(), &retention));
             match pruned {
-                Ok(pruned) if pruned.early > 0 || pruned.excess_bytes > 0 => eprintln!(
-                    "shadowtap: {} is full: {} records went before their time; raise store.retention.max_bytes",
-                    path.display(),
-                    pruned.early
-                ),
+                Ok(pruned) if pruned.early > 0 || pruned.excess_bytes > 0 => {
+                    let (path, early) = (path.display(), pruned.early);
+                    let cure = "raise store.retention.max_bytes";
+                    log::warning(
+                        "retention",
+                        format_args!("{path} is full: {early} records went before their time; {cure}"),
+                    );
+                }
                 Ok(_) => {}
-                Err(error) => eprintln!("shadowtap: retention: {error}"),
+                Err(error) => log::error("retention", format_args!("retention: {error}")),
             }
         };
         self.pruning = thread::Builder::new().name("retention".to_owned()).spawn(prune).ok();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::engine::live::lanes::{Lanes, Parcel};
 use crate::engine::live::tap::{Tap, Turn};
-use crate::engine::live::{News, clock};
+use crate::engine::live::{News, clock, now};
 use crate::engine::{Elsewhere, Shard, Shared};
 use crate::model::packet::{LinkType, RawPacket};
 use crate::model::stamp::Timestamp;
@@ -193,7 +193,9 @@ impl Worker {
         // Nobody listens any more when the grace of stopping was over.
         let _ = self.tell.send(News::Shard {
             index: self.index,
+            at: now(),
             counters: Box::new(counters),
+            load: self.desk.shard.load(),
             orphaned: self.desk.lanes.orphaned,
             done,
         });
