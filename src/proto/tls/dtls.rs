@@ -71,7 +71,17 @@ struct Record<'a> {
 /// The first record of a datagram that records fill exactly. The first must be one of a known type and version; what
 /// follows it may be of the short form.
 fn records(datagram: &[u8]) -> Option<Record<'_>> {
-    let (header, rest) = datagram.split_first_chunk::<RECORD_HEADER_LEN>()?;
+    let short = |byte: u8| byte & 0xe0 == 0x20;
+    let (first, mut rest) = record(datagram)?;
+    while rest.first().is_some_and(|byte| !short(*byte)) {
+        (_, rest) = record(rest)?;
+    }
+    Some(first)
+}
+
+/// The record that bytes begin with, and what stands behind it.
+fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
+    let (header, rest) = bytes.split_first_chunk::<RECORD_HEADER_LEN>()?;
     let [kind, major, minor, _, _, _, _, _, _, _, _, high, low] = *header;
     let known = matches!(
         kind,
@@ -84,12 +94,10 @@ fn records(datagram: &[u8]) -> Option<Record<'_>> {
     }
     // A connection id, whose length is not told, may stand before the length.
     if kind == WITH_CONNECTION_ID {
-        return Some(Record { kind, body: &[] });
+        return Some((Record { kind, body: &[] }, &[]));
     }
     let (body, next) = rest.split_at_checked(usize::from(u16::from_be_bytes([high, low])))?;
-    let short = |byte: u8| byte & 0xe0 == 0x20;
-    let follows = next.first().is_none_or(|byte| short(*byte)) || records(next).is_some();
-    (!body.is_empty() && follows).then_some(Record { kind, body })
+    (!body.is_empty()).then_some((Record { kind, body }, next))
 }
 
 /// The body of a ClientHello that is not in fragments, without the cookie that TLS over TCP does not have.
@@ -176,6 +184,14 @@ mod tests {
             assert!(told[0].1.starts_with("dd2d020200_"), "{told:?}");
         }
         assert_eq!(read(&record(22, [0xfe, 0xff], &hello(&[], 9))), []);
+    }
+
+    /// As many records as a datagram holds are gone through, not into each other.
+    #[test]
+    fn many_records_take_no_room() {
+        let many = record(23, [0xfe, 0xfd], &[1]).repeat(4_679);
+        assert!(records(&many).is_some());
+        assert!(records(many.get(..many.len() - 1).unwrap()).is_none());
     }
 
     #[test]
