@@ -6,9 +6,12 @@
 //! section 4.1), others only in the answer: there nobody vouches for them. A truncated or cut answer gives the records
 //! that are whole.
 //!
-//! In the usual order, where each alias stands before what it leads to, one pass over the records is enough. Otherwise
-//! they are gone through until no alias leads on. The work is bounded: so many records, so many passes over them, so many
-//! leads. Allocates for service bindings that name a target, and for nothing else.
+//! In the usual order, where each alias stands before what it leads to, one pass over the records is enough; where they
+//! are written as resolvers write them, it compares no names at all (`usual.rs`). Otherwise they are gone through until no
+//! alias leads on. The work is bounded: so many records, so many passes over them, so many leads. Allocates for service
+//! bindings that name a target, and for nothing else.
+
+mod usual;
 
 use std::net::IpAddr;
 
@@ -35,7 +38,7 @@ const TARGETS_MAX: usize = 4;
 const HINTS_MAX: usize = 16;
 
 /// Somewhere that a name leads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lead {
     pub(super) addr: Option<IpAddr>,
     pub(super) ttl_secs: u32,
@@ -50,6 +53,14 @@ pub(super) fn leads(message: &Message<[u8]>, asked: &ParsedName<&[u8]>, kind: Rt
     if !matches!(kind, Rtype::A | Rtype::AAAA | Rtype::ANY | Rtype::HTTPS | Rtype::SVCB) {
         return;
     }
+    if !usual::leads(message, out) {
+        general(message, asked, out);
+    }
+}
+
+/// However the answer is written.
+fn general(message: &Message<[u8]>, asked: &ParsedName<&[u8]>, out: &mut Vec<Lead>) {
+    out.clear();
     if in_order(message, asked, out) {
         return;
     }
@@ -101,9 +112,13 @@ fn internet(class: Class) -> bool {
     class.to_int() & 0x7fff == Class::IN.to_int()
 }
 
-/// TTL; a negative one counts as zero (RFC 2181, section 8).
+/// TTL of a record.
 pub(super) fn seconds(record: &Record<'_>) -> u32 {
-    let ttl = record.ttl().as_secs();
+    believed(record.ttl().as_secs())
+}
+
+/// A negative TTL counts as zero (RFC 2181, section 8).
+fn believed(ttl: u32) -> u32 {
     if ttl > i32::MAX.unsigned_abs() { 0 } else { ttl }
 }
 
@@ -159,6 +174,10 @@ pub(super) fn address(record: &Record<'_>) -> Option<IpAddr> {
         Rtype::AAAA => IpAddr::V6(record.to_record::<Aaaa>().ok()??.data().addr()),
         _ => return None,
     };
+    useful(addr)
+}
+
+fn useful(addr: IpAddr) -> Option<IpAddr> {
     Some(addr.to_canonical()).filter(|addr| leads_somewhere(*addr))
 }
 
