@@ -6,6 +6,7 @@
 //! the one that the certificate is for, as long as the certificate is for few: it is the server's own word for who it is.
 //! One that is for many belongs to a shared front, and says nothing of any of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::detect::panel::Ruleset;
@@ -15,7 +16,7 @@ use crate::model::observation::{Fact, Observation};
 use crate::model::server::Encryption;
 use crate::model::stamp::Span;
 use crate::model::suspect::{Suspect, Visitor};
-use crate::model::tls::{Certificate, Ja4};
+use crate::model::tls::{Certificate, Ja4, Tls};
 
 /// Most names of a certificate that are looked at: a host, its bare domain, a wildcard of each.
 const CERTIFICATE_MAX_NAMES: usize = 4;
@@ -33,7 +34,7 @@ impl Suspects {
         })
     }
 
-    fn note(&self, seen: &Observation<'_>, name: &str, encryption: Encryption, ja4: Option<Ja4>, out: &mut Findings) {
+    fn note(&self, seen: &Observation<'_>, name: &str, (encryption, client): (Encryption, Hello), out: &mut Findings) {
         let Some(grade) = self.signatures.names.suspicion(name) else {
             return;
         };
@@ -41,11 +42,34 @@ impl Suspects {
         let visitor = Visitor {
             seen: Span::at(seen.at),
             flows: 1,
-            ja4,
+            ja4: client.ja4,
+            program: client.program,
+            lanes: client.lanes,
+            visits: BTreeSet::new(),
         };
         let visit = (tuple.client.addr, visitor);
         out.suspects
             .push(Suspect::new(name, tuple.server, encryption, grade, visit));
+    }
+}
+
+/// What a hello says of its client.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hello {
+    ja4: Option<Ja4>,
+    program: bool,
+    lanes: bool,
+}
+
+impl Hello {
+    /// Browsers keep servers tolerant with numbers that mean nothing, and imitate encrypted hellos where they have no key
+    /// for one. TLS libraries do neither unless a program asks for it, and what MCP clients are built on asks for neither.
+    fn of(tls: &Tls<'_>) -> Self {
+        Self {
+            ja4: tls.ja4,
+            program: !tls.grease && !tls.ech,
+            lanes: tls.alpn.iter().any(|name| matches!(*name, b"h2" | b"h3")),
+        }
     }
 }
 
@@ -58,13 +82,13 @@ impl Detector for Suspects {
         match &seen.fact {
             Fact::Tls(tls) => {
                 if let Some(name) = tls.sni {
-                    self.note(seen, name, tls.encryption, tls.ja4, out);
+                    self.note(seen, name, (tls.encryption, Hello::of(tls)), out);
                 }
             }
             Fact::TlsAnswer(answer) if !answer.named => {
                 let name = answer.certificate.as_ref().and_then(own_name);
                 if let Some(name) = name.filter(|name| self.signatures.names.suspicion(name).is_some()) {
-                    self.note(seen, name, Encryption::Tls, None, out);
+                    self.note(seen, name, (Encryption::Tls, Hello::default()), out);
                 }
             }
             _ => {}
@@ -91,7 +115,7 @@ mod tests {
     use crate::model::net::{Endpoint, FiveTuple, Transport};
     use crate::model::stamp::Stamp;
     use crate::model::suspect::Grade;
-    use crate::model::tls::{Tls, TlsAnswer};
+    use crate::model::tls::TlsAnswer;
 
     fn run(fact: Fact<'_>) -> Vec<(String, Grade)> {
         let end = |addr: &str, port| Endpoint::new(addr.parse().unwrap(), port);

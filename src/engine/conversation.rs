@@ -106,7 +106,7 @@ impl Conversation {
         self.reassembly
             .push(dir, segment, budget, &mut |chunk| pipe.push(chunk));
         let (outcome, seen) = pipe.end();
-        let outcome = self.note(outcome, seen);
+        let outcome = self.note(info, outcome, seen);
         if self.reassembly.take_conflicts() > 0 {
             let dir = if outcome.swapped { dir.flip() } else { dir };
             self.contradicted.get_or_insert((segment.at, dir));
@@ -161,7 +161,7 @@ impl Conversation {
             });
         }
         let (outcome, seen) = pipe.end();
-        self.note(outcome, seen)
+        self.note(info, outcome, seen)
     }
 
     /// The flow has ended: what is held comes out, and every layer hears of it.
@@ -199,10 +199,10 @@ impl Conversation {
         if self.vigil.watches() {
             outcome.step = self.vigil.over();
         }
-        self.note(outcome, seen).step
+        self.note(info, outcome, seen).step
     }
 
-    fn note(&mut self, outcome: Outcome, seen: Seen) -> Outcome {
+    fn note(&mut self, info: &FlowInfo, outcome: Outcome, seen: Seen) -> Outcome {
         self.precious |= seen.mcp;
         self.opened |= seen.opened;
         self.shed = self.shed.saturating_add(seen.shed);
@@ -214,7 +214,7 @@ impl Conversation {
             self.reassembly.flip();
         }
         if outcome.step != Step::Continue {
-            self.vigil.end(&mut self.tally);
+            self.vigil.end(info, &mut self.tally);
         }
         outcome
     }

@@ -18,15 +18,7 @@ use crate::model::net::{Endpoint, Scope};
 use crate::model::server::{AnnouncedServer, Client, Encryption, Messages, Server, ServerEvidence, View};
 use crate::model::stamp::Span;
 use crate::model::suspect::{Grade, Inferred, Shape, Suspect, Visitor};
-
-/// Hashes of cipher suites, and of extensions and algorithms, in the JA4 of runtimes that MCP clients are built on. What
-/// stands before them changes with the name and the protocol that is offered. They name the runtime, not MCP.
-const RUNTIMES: [(&str, &str); 2] = [
-    // Python 3.11 with OpenSSL 3.0, as the official Python clients use it.
-    ("85036bcba153", "d41ae481755e"),
-    // The `fetch` of Node 20, as the official TypeScript clients and `mcp-remote` use it.
-    ("a33745022dd6", "1f22a2ca17c4"),
-];
+use crate::model::visit::Rhythm;
 
 /// Adds the servers that names alone speak for, with their clients; a server that was read needs no such word.
 pub(super) fn add(view: &mut View, names: &Names) {
@@ -85,6 +77,9 @@ fn by_dns(view: &View, names: &Names) -> Vec<Suspect> {
             seen: led.seen,
             flows: led.flows,
             ja4: None,
+            program: false,
+            lanes: false,
+            visits: BTreeSet::new(),
         };
         let grade = names.suspicion(&led.name)?;
         let suspect = Suspect::new(&led.name, led.endpoint, led.encryption, grade, (led.client, visitor));
@@ -140,30 +135,31 @@ fn note_clients(clients: &mut Vec<Client>, suspects: &[Suspect]) {
     }
 }
 
-/// The worth of a suspect: of its name, and of what its flows show besides.
-fn grade(suspect: &Suspect) -> Grade {
-    let runtime = |visitor: &Visitor| {
-        let ja4 = visitor
-            .ja4
-            .as_ref()
-            .map(crate::model::tls::Ja4::as_str)
-            .unwrap_or_default();
-        RUNTIMES
-            .iter()
-            .any(|(ciphers, rest)| ja4.split('_').skip(1).eq([*ciphers, *rest]))
-    };
+/// Streams that clients of one suspect take up again, from which on it is no chance.
+const AGAIN_MIN: u64 = 2;
+
+/// The worth of a suspect: of its name, and of what its flows show besides. Of a host that serves other things too they say
+/// nothing: language models answer in streams as well.
+fn grade(suspect: &Suspect, rhythm: &Rhythm, trickled: bool) -> Grade {
     match suspect.grade {
-        Grade::Resembles if suspect.shape.trickles > 0 && suspect.clients.values().any(runtime) => Grade::Behaves,
+        Grade::Resembles if rhythm.beside > 0 => Grade::Converses,
+        Grade::Resembles if trickled || rhythm.again >= AGAIN_MIN => Grade::Behaves,
         grade => grade,
     }
 }
 
 /// A server of which only its name is known.
 fn server(suspect: Suspect) -> Server {
-    let grade = grade(&suspect);
+    let mut rhythm = Rhythm::default();
+    let visitors = || suspect.clients.values();
+    visitors().for_each(|visitor| rhythm.join(&Rhythm::of(&visitor.visits)));
+    let trickled = visitors()
+        .flat_map(|visitor| &visitor.visits)
+        .any(|visit| visit.trickled);
     let inferred = Inferred {
-        grade,
+        grade: grade(&suspect, &rhythm, trickled),
         shape: suspect.shape,
+        rhythm,
     };
     Server {
         transports: vec![McpTransport::UnknownEncrypted],
@@ -179,6 +175,7 @@ fn announced(told: &AnnouncedServer) -> Server {
     let inferred = Inferred {
         grade: Grade::Announced,
         shape: Shape::default(),
+        rhythm: Rhythm::default(),
     };
     unread(
         told.endpoint,

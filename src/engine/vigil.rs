@@ -1,12 +1,11 @@
 //! The watch over a flow whose name made it suspicious: from the moment on at which nothing of it can be read, its first
 //! records are counted by size and time. Every other flow is bypassed at that moment, and costs nothing here.
 
-use std::collections::BTreeMap;
-
 use crate::inventory::tally::Tally;
 use crate::model::chunk::Chunk;
-use crate::model::flow::Why;
+use crate::model::flow::{FlowInfo, Why};
 use crate::model::suspect::Suspect;
+use crate::model::visit::Visit;
 use crate::proto::tls::watch::Watch;
 use crate::stream::layer::Step;
 
@@ -25,14 +24,15 @@ struct Post {
 impl Vigil {
     /// The flow is one to this suspect.
     pub(super) fn suspect(&mut self, suspect: &Suspect) {
-        // The visit was told already; only what is seen from now on is added to it.
-        let post = || Post {
-            suspect: Suspect {
-                clients: BTreeMap::new(),
-                ..suspect.clone()
-            },
-            watch: None,
-            why: Why::Opaque,
+        let post = || {
+            let mut suspect = suspect.clone();
+            // The flow was told already; only what is seen from now on is added.
+            suspect.clients.values_mut().for_each(|visitor| visitor.flows = 0);
+            Post {
+                suspect,
+                watch: None,
+                why: Why::Opaque,
+            }
         };
         self.0.get_or_insert_with(|| Box::new(post()));
     }
@@ -70,13 +70,27 @@ impl Vigil {
     }
 
     /// The watch is over: what was seen is added to the suspect.
-    pub(super) fn end(&mut self, tally: &mut Tally) {
-        let Some(Post { suspect, watch, .. }) = self.0.take().map(|post| *post) else {
+    pub(super) fn end(&mut self, info: &FlowInfo, tally: &mut Tally) {
+        let Some(Post { mut suspect, watch, .. }) = self.0.take().map(|post| *post) else {
             return;
         };
-        let shape = watch.map(Watch::finish).filter(|shape| !shape.is_empty());
-        if let Some(shape) = shape {
-            tally.suspect(Suspect { shape, ..suspect });
+        let Some(seen) = watch.and_then(Watch::finish) else {
+            return;
+        };
+        let began = info.seen.first;
+        for visitor in suspect.clients.values_mut().filter(|visitor| visitor.program) {
+            visitor.visits.insert(Visit {
+                began,
+                asked: seen.asked.unwrap_or([began.time; 2]),
+                asks: seen.asks,
+                patience: seen.patience,
+                ended: seen.ended,
+                trickled: seen.trickled,
+                mixed: seen.mixed && visitor.lanes,
+                ja4: visitor.ja4,
+            });
         }
+        let shape = seen.shape;
+        tally.suspect(Suspect { shape, ..suspect });
     }
 }

@@ -20,7 +20,7 @@ pub struct InventoryConfig {
     pub max_servers: usize,
     /// Addresses that only look like MCP servers.
     pub max_suspects: usize,
-    /// Clients per server, sessions, tools called per session, listings, names: each.
+    /// Clients per server, sessions, tools called per session, listings, names, watched connections of suspects: each.
     pub max_details: usize,
     /// Tool definitions, and clients that were given one: each.
     pub max_tools: usize,
@@ -80,9 +80,10 @@ pub enum Class {
     Text,
     Tool,
     Trace,
+    Visit,
 }
 
-const CLASSES: usize = Class::Trace as usize + 1;
+const CLASSES: usize = Class::Visit as usize + 1;
 
 /// One slice's share of the caps.
 #[derive(Debug)]

@@ -133,6 +133,11 @@ impl Inventory {
         suspect
             .clients
             .retain(|client, _| admission.admit(Class::Client, &(&key, client)));
+        for (client, visitor) in &mut suspect.clients {
+            visitor
+                .visits
+                .retain(|visit| admission.admit(Class::Visit, &(&key, client, visit.began)));
+        }
         admission.of_suspect(false);
         match self.suspects.entry(key) {
             dashmap::Entry::Occupied(mut slot) => slot.get_mut().join(suspect),

@@ -24,3 +24,4 @@ pub mod stamp;
 pub mod suspect;
 pub mod tls;
 pub mod trace;
+pub mod visit;

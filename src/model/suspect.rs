@@ -1,6 +1,6 @@
 //! Servers that nobody could look into: what a name, a fingerprint and the rhythm of encrypted records say of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use crate::model::net::Endpoint;
 use crate::model::server::{Encryption, ServerEvidence};
 use crate::model::stamp::{Span, Timestamp};
 use crate::model::tls::Ja4;
+use crate::model::visit::{Rhythm, VISITS_MAX, Visit};
 
 /// How much a suspicion is worth: fixed steps, so that the same evidence always weighs the same. Never a certainty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,10 +17,13 @@ pub enum Grade {
     Shared,
     /// A host whose name reads like that of an MCP server.
     Resembles,
-    /// Such a host, used by a runtime that MCP clients are built on, whose answers trickle as event streams do.
+    /// Such a host, used by a program, whose answers trickle or are taken up again as event streams are.
     Behaves,
     /// A service that tells by DNS that it speaks MCP; nobody need have used it.
     Announced,
+    /// A host whose name reads like that of an MCP server, to which a program keeps an event stream open beside its
+    /// requests.
+    Converses,
     /// A host that is known to serve MCP and nothing else.
     Listed,
 }
@@ -31,6 +35,7 @@ impl Grade {
             Self::Shared => 0.2,
             Self::Resembles => 0.3,
             Self::Announced | Self::Behaves => 0.5,
+            Self::Converses => 0.7,
             Self::Listed => 0.9,
         }
     }
@@ -40,7 +45,12 @@ impl Grade {
         match self {
             Self::Shared => "a known host of MCP among other things",
             Self::Resembles => "the host name reads like an MCP server's",
-            Self::Behaves => "the host name reads like an MCP server's, an MCP runtime asks, and answers trickle",
+            Self::Behaves => {
+                "the host name reads like an MCP server's, a program asks, and an event stream trickles or is taken up again"
+            }
+            Self::Converses => {
+                "the host name reads like an MCP server's, and a program keeps an event stream open beside its requests"
+            }
             Self::Announced => "it announces itself as MCP by DNS",
             Self::Listed => "a known host of MCP alone",
         }
@@ -69,7 +79,7 @@ pub struct Suspect {
 }
 
 /// A client that a name led to a suspect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visitor {
     /// First and last connection.
     pub seen: Span,
@@ -77,6 +87,12 @@ pub struct Visitor {
     pub flows: u64,
     /// Fingerprint of its earliest hello.
     pub ja4: Option<Ja4>,
+    /// A hello was none of a browser's.
+    pub program: bool,
+    /// A hello offered a protocol with several exchanges at the same time on one connection.
+    pub lanes: bool,
+    /// Its connections that were watched and whose hello was none of a browser's, the earliest [`VISITS_MAX`].
+    pub visits: BTreeSet<Visit>,
 }
 
 impl Suspect {
@@ -97,6 +113,9 @@ impl Suspect {
     /// Forgets clients that were not seen since, and tells whether any is left.
     pub fn forget(&mut self, before: Timestamp) -> bool {
         self.clients.retain(|_, visitor| visitor.seen.last.time >= before);
+        for visitor in self.clients.values_mut() {
+            visitor.visits.retain(|visit| visit.ended >= before);
+        }
         self.seen.last.time >= before
     }
 
@@ -125,6 +144,13 @@ impl Visitor {
         }
         self.seen.join(other.seen);
         self.flows = self.flows.saturating_add(other.flows);
+        self.program |= other.program;
+        self.lanes |= other.lanes;
+        self.visits.extend(other.visits);
+        // Of what is left out the shape still counts the flows.
+        while self.visits.len() > VISITS_MAX {
+            self.visits.pop_last();
+        }
     }
 }
 
@@ -135,6 +161,8 @@ pub struct Inferred {
     pub grade: Grade,
     /// How its flows went, as far as they were watched.
     pub shape: Shape,
+    /// How those of programs followed each other.
+    pub rhythm: Rhythm,
 }
 
 /// Upper bounds of the classes of [`Shape::sizes`], in bytes; the last class is open.

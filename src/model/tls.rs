@@ -19,6 +19,15 @@ impl Ja4 {
             .then_some(Self(text))
     }
 
+    /// The hash of the cipher suites: the same for all connections of one TLS library as it is set up, resumed or not.
+    pub fn ciphers(&self) -> [u8; 12] {
+        self.0
+            .get(11..)
+            .and_then(|rest| rest.first_chunk())
+            .copied()
+            .unwrap_or_default()
+    }
+
     /// Its text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
@@ -46,6 +55,8 @@ pub struct Tls<'a> {
     pub encryption: Encryption,
     /// Whether an encrypted ClientHello extension hides the inner name, or looks as if it did.
     pub ech: bool,
+    /// Whether numbers that mean nothing (RFC 8701) are among what the client offers: browsers send them.
+    pub grease: bool,
     /// Protocols that the client offers to speak inside (RFC 7301), the preferred one first; any bytes.
     pub alpn: &'a [&'a [u8]],
     /// Versions that the client offers, as on the wire, without grease; empty when the hello names none beyond its own.

@@ -21,6 +21,7 @@ use crate::model::server::{Client, Lookup, Reported, Server, Tool, View, Withhel
 use crate::model::stamp::Timestamp;
 use crate::model::suspect::{GAP_BOUNDS_MS, SIZE_BOUNDS, Shape};
 use crate::model::tls::Ja4;
+use crate::model::visit::Rhythm;
 use crate::report::display;
 pub(crate) use crate::report::object::capture::CaptureObject;
 use crate::report::object::outer::OuterObject;
@@ -125,6 +126,35 @@ pub(crate) struct ServerObject<'a> {
     /// Only of a server that was inferred and whose flows were watched.
     #[serde(skip_serializing_if = "Option::is_none")]
     shape: Option<Box<ShapeObject<'a>>>,
+    /// Likewise, and only of connections of programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rhythm: Option<Box<RhythmObject<'a>>>,
+}
+
+/// How connections of the same clients followed each other; counts by class as those of [`ShapeObject`].
+#[derive(Debug, Serialize)]
+struct RhythmObject<'a> {
+    connections: u64,
+    at_once: u64,
+    streams: u64,
+    beside: u64,
+    again: u64,
+    starts: &'a [u64],
+    lasted: &'a [u64],
+}
+
+impl<'a> RhythmObject<'a> {
+    fn of(rhythm: &'a Rhythm) -> Self {
+        Self {
+            connections: rhythm.visits,
+            at_once: rhythm.at_once,
+            streams: rhythm.streams,
+            beside: rhythm.beside,
+            again: rhythm.again,
+            starts: &rhythm.starts,
+            lasted: &rhythm.lasted,
+        }
+    }
 }
 
 /// How encrypted flows went: counts of records by class, with the upper bounds of the classes; the last class is open.
@@ -225,6 +255,12 @@ impl<'a> ServerObject<'a> {
                 .map(|inferred| &inferred.shape)
                 .filter(|shape| !shape.is_empty())
                 .map(|shape| Box::new(ShapeObject::of(shape))),
+            rhythm: server
+                .inferred
+                .as_ref()
+                .map(|inferred| &inferred.rhythm)
+                .filter(|rhythm| rhythm.visits > 0)
+                .map(|rhythm| Box::new(RhythmObject::of(rhythm))),
         }
     }
 }

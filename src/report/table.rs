@@ -433,6 +433,7 @@ mod tests {
         remote.inferred = Some(Inferred {
             grade: Grade::Resembles,
             shape: Shape::default(),
+            rhythm: crate::model::visit::Rhythm::default(),
         });
         let text = render(&view, STYLE);
         assert!(

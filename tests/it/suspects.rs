@@ -1,6 +1,7 @@
 //! Servers that nobody could look into: what a name, a certificate, a fingerprint and the rhythm of records make of them.
 
 use serde_json::Value;
+use shadowtap::policy::Policy;
 
 use crate::run;
 use crate::splits::client_hello;
@@ -56,10 +57,15 @@ fn trickling(script: Script) -> Script {
 
 /// The report of a script whose packets come fifteen seconds apart.
 fn slow(script: &Script) -> Value {
+    every(15, script)
+}
+
+/// The report of a script whose packets come so many seconds apart.
+fn every(seconds: i64, script: &Script) -> Value {
     let mut frames = talk::packets(script, &PLAIN);
     let start = frames[0].0;
     for (number, (time, _)) in frames.iter_mut().enumerate() {
-        *time = start + i64::try_from(number).unwrap() * 15_000_000_000;
+        *time = start + i64::try_from(number).unwrap() * seconds * 1_000_000_000;
     }
     let (text, tree) = run::frames_with(&frames, run::settings(), 1);
     for workers in [2, 3] {
@@ -118,9 +124,24 @@ fn a_name_has_its_fixed_worth() {
     }
 }
 
-/// Name, runtime and trickle together are more than a name; each of them alone is not.
+/// The hello of Python with a cipher suite that means nothing, as browsers send it.
+fn of_a_browser() -> Vec<u8> {
+    let mut hello = PYTHON.to_vec();
+    hello[78..80].copy_from_slice(&[0x0a, 0x0a]);
+    hello
+}
+
+/// A hello for a name without any such number.
+fn of_a_program(name: &str) -> Vec<u8> {
+    let mut hello = client_hello(name);
+    let at = hello.windows(3).position(|window| window == [0xfa, 0xfa, 0]).unwrap();
+    hello[at + 1] = 0xfb;
+    hello
+}
+
+/// Name, program and trickle together are more than a name; each of them alone is not.
 #[test]
-fn the_rhythm_of_a_known_runtime_raises_a_suspicion() {
+fn the_answers_to_a_program_raise_a_suspicion() {
     let open = opened(PYTHON, &[new_answer(), record(23, &[9; 900])].concat());
     let report = slow(&trickling(open.clone()));
     assert_eq!(servers(&report), [suspect("mcp.example.test", 0.5)]);
@@ -137,8 +158,16 @@ fn the_rhythm_of_a_known_runtime_raises_a_suspicion() {
     assert_eq!(report["clients"][0]["ja4"], "t13d1812h1_85036bcba153_d41ae481755e");
     assert!(report["capture"]["blind"]["encrypted_bytes"].as_u64().unwrap() > 1_500);
 
-    let other = slow(&trickling(opened(&client_hello("mcp.example.test"), &new_answer())));
-    assert_eq!(servers(&other), [suspect("mcp.example.test", 0.3)]);
+    let rhythm = &server["rhythm"];
+    assert_eq!(
+        [&rhythm["connections"], &rhythm["streams"], &rhythm["beside"]],
+        [1, 1, 0]
+    );
+
+    let browser = slow(&trickling(opened(&of_a_browser(), &new_answer())));
+    assert_eq!(servers(&browser), [suspect("mcp.example.test", 0.3)]);
+    assert_eq!(browser["servers"][0]["shape"]["trickles"], 1);
+    assert_eq!(browser["servers"][0]["rhythm"], Value::Null);
     let short = slow(&open.up(there(), record(23, &[1; 400])).then(there(), Act::Close));
     assert_eq!(servers(&short), [suspect("mcp.example.test", 0.3)]);
     let shared = slow(&trickling(opened(
@@ -146,6 +175,63 @@ fn the_rhythm_of_a_known_runtime_raises_a_suspicion() {
         &new_answer(),
     )));
     assert_eq!(servers(&shared), [suspect("api.githubcopilot.com", 0.2)]);
+}
+
+/// A stream that is kept open beside requests is more still, whichever of them began first; not of a name that says little
+/// or nothing.
+#[test]
+fn a_stream_beside_requests_raises_it_further() {
+    let other = |port| ends(("10.0.0.9", port), ("203.0.113.5", 443));
+    let session = |hello: &[u8]| {
+        let answer = [new_answer(), record(23, &[9; 900])].concat();
+        let open = |script: Script, ends| {
+            let script = script.then(ends, Act::Open).up(ends, hello).down(ends, &answer);
+            script.up(ends, record(23, &[1; 400])).down(ends, record(23, &[2; 200]))
+        };
+        let stream = open(Script::default(), there());
+        (0..3).fold(stream, |script, number| {
+            let ends = other(40_001 + number);
+            let script = open(script, ends).then(ends, Act::Close);
+            script.down(there(), record(23, &[3; 40]))
+        })
+    };
+    let report = every(4, &session(PYTHON));
+    assert_eq!(servers(&report), [suspect("mcp.example.test", 0.7)]);
+    assert_eq!(kinds(&report), [""; 0]);
+    assert!(report["servers"][0]["why"].as_str().unwrap().contains("beside"));
+    assert_eq!(report["servers"][0]["rhythm"]["beside"], 1);
+    for (name, confidence) in [("api.githubcopilot.com", 0.2), ("mcp.linear.app", 0.9)] {
+        let report = every(4, &session(&of_a_program(name)));
+        assert_eq!(servers(&report), [suspect(name, confidence)]);
+        assert_eq!(report["servers"][0]["rhythm"]["beside"], 1, "{name}");
+    }
+    assert_eq!(
+        servers(&every(4, &session(&of_a_browser()))),
+        [suspect("mcp.example.test", 0.3)]
+    );
+    assert_eq!(servers(&every(4, &session(&of_a_program("www.example.test")))), []);
+}
+
+/// Real clients and servers, with nothing but names, sizes and times to go by.
+#[test]
+fn sessions_differ_from_what_looks_like_them() {
+    let confidences = |capture: &str| -> Vec<(String, f64)> {
+        let capture = run::folder("pcaps").join(capture);
+        let report = run::files(&[capture], run::settings(), Policy::default(), 1);
+        let all = servers(&serde_json::from_str(&report).unwrap());
+        all.into_iter().map(|(name, _, _, _, worth)| (name, worth)).collect()
+    };
+    let sessions = confidences("tls_unread_mcp.pcap");
+    assert_eq!(sessions.len(), 5);
+    for (name, worth) in sessions {
+        let expected = if name.starts_with("mcp-st-") { 0.3 } else { 0.7 };
+        assert!((worth - expected).abs() < 0.001, "{name} {worth}");
+    }
+    let others = confidences("tls_unread_others.pcap");
+    assert_eq!(others.len(), 4);
+    for (name, worth) in others {
+        assert!((worth - 0.3).abs() < 0.001, "{name} {worth}");
+    }
 }
 
 /// A flow whose name says nothing is bypassed, not watched.

@@ -140,6 +140,11 @@ impl<'a> ClientHello<'a> {
                 Carrier::Tcp | Carrier::Dtls => Encryption::Tls,
             },
             ech: self.ech,
+            grease: self
+                .ciphers
+                .iter()
+                .chain(&self.extensions)
+                .any(|number| is_grease(*number)),
             alpn: &self.alpn,
             versions: &self.versions,
             ja4: self.ja4(carrier),

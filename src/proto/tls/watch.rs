@@ -4,11 +4,14 @@
 //! not show, a datagram stands for a record. A gap, or a start within a record, costs the records up to the next segment
 //! that begins with one.
 
+mod pauses;
+
 use crate::model::chunk::{Chunk, Data};
 use crate::model::net::Direction;
 use crate::model::stamp::Timestamp;
 use crate::model::suspect::{GAP_BOUNDS_MS, SIZE_BOUNDS, Shape};
 use crate::proto::tls::frame::{RECORD_HEADER_LEN, record_length};
+use crate::proto::tls::watch::pauses::Pauses;
 
 /// Records of one flow that are watched.
 pub const RECORDS_MAX: u32 = 512;
@@ -21,8 +24,6 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const LITTLE_MAX_BYTES: usize = 1_024;
 /// Largest record of a client that asks for nothing, in bytes: what HTTP/2 says about itself.
 const IDLE_MAX_BYTES: usize = 64;
-/// Pauses of a second and more, each ended by the server with little, that make a trickle.
-const PAUSES_MIN: u32 = 3;
 
 /// One flow under watch.
 #[derive(Debug, Default)]
@@ -32,10 +33,36 @@ pub struct Watch {
     /// Whether chunks are datagrams.
     datagrams: bool,
     since: Option<Timestamp>,
-    last: Option<(Timestamp, Direction)>,
+    until: Timestamp,
+    /// The last record.
+    last: Option<Timestamp>,
+    /// Who sent the last record that says something.
+    spoke: Option<Direction>,
     records: u32,
-    pauses: u32,
+    asked: Option<[Timestamp; 2]>,
+    asks: u32,
+    patience: u64,
+    pauses: Pauses,
     shape: Shape,
+}
+
+/// What a watch has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// Counts of records.
+    pub shape: Shape,
+    /// When the client asked, first and last; `None` when it never did.
+    pub asked: Option<[Timestamp; 2]>,
+    /// Times that it asked.
+    pub asks: u32,
+    /// Longest time from a request to the first of what answered it, in nanoseconds.
+    pub patience: u64,
+    /// The last packet.
+    pub ended: Timestamp,
+    /// The server went on sending little, unasked.
+    pub trickled: bool,
+    /// And the client asked other things meanwhile.
+    pub mixed: bool,
 }
 
 /// Where one direction stands.
@@ -59,6 +86,7 @@ impl Watch {
     /// Takes the next chunk; tells whether to go on.
     pub fn push(&mut self, chunk: &Chunk<'_>) -> bool {
         let since = *self.since.get_or_insert(chunk.at.time);
+        self.until = self.until.max(chunk.at.time);
         if chunk.at.time.since(since) > WINDOW_MAX_NANOS {
             return false;
         }
@@ -70,11 +98,21 @@ impl Watch {
         self.records < RECORDS_MAX
     }
 
-    /// What was seen.
-    pub fn finish(mut self) -> Shape {
-        self.shape.flows = u64::from(self.records > 0);
-        self.shape.trickles = u64::from(self.pauses >= PAUSES_MIN);
-        self.shape
+    /// What was seen; `None` when no record was.
+    pub fn finish(mut self) -> Option<Watched> {
+        self.pauses.settle(false);
+        let trickled = self.pauses.is_trickle();
+        self.shape.flows = 1;
+        self.shape.trickles = u64::from(trickled);
+        (self.records > 0).then_some(Watched {
+            shape: self.shape,
+            asked: self.asked,
+            asks: self.asks,
+            patience: self.patience,
+            ended: self.until,
+            trickled,
+            mixed: trickled && self.pauses.is_one_of_several(),
+        })
     }
 
     fn side(&mut self, dir: Direction) -> &mut Side {
@@ -117,16 +155,33 @@ impl Watch {
 
     fn record(&mut self, chunk: &Chunk<'_>, size: usize) {
         self.records = self.records.saturating_add(1);
-        let now = (chunk.at.time, chunk.dir);
-        let (before, dir_before) = self.last.replace(now).unwrap_or(now);
+        let before = self.last.replace(chunk.at.time).unwrap_or(chunk.at.time);
         let nanos = chunk.at.time.since(before);
         let pause = nanos >= NANOS_PER_SECOND;
-        let little = size <= LITTLE_MAX_BYTES;
-        match (chunk.dir, dir_before) {
-            (Direction::ToClient, Direction::ToClient) if pause && little => {
-                self.pauses = self.pauses.saturating_add(1);
+        let idle = chunk.dir == Direction::ToServer && size <= IDLE_MAX_BYTES;
+        // Of datagrams every one is acknowledged.
+        self.pauses.settle(idle && !pause && !self.datagrams);
+        let spoke = if idle {
+            self.spoke
+        } else {
+            self.spoke.replace(chunk.dir)
+        };
+        match (chunk.dir, spoke) {
+            (Direction::ToClient, Some(Direction::ToClient)) if !pause => self.pauses.go_on(),
+            (Direction::ToClient, Some(Direction::ToClient)) if size <= LITTLE_MAX_BYTES => {
+                let asked = self.asked.map_or(before, |[_, last]| last);
+                self.pauses.end(chunk.at.time, asked);
             }
-            (Direction::ToServer, _) if size > IDLE_MAX_BYTES && self.pauses < PAUSES_MIN => self.pauses = 0,
+            (Direction::ToClient, Some(Direction::ToServer)) => self.patience = self.patience.max(nanos),
+            (Direction::ToServer, _) if !idle => {
+                let before = self.asked.unwrap_or([chunk.at.time; 2]);
+                self.asked = Some([before[0], chunk.at.time]);
+                // Head and body of one request may be two records.
+                if pause || spoke != Some(Direction::ToServer) {
+                    self.asks = self.asks.saturating_add(1);
+                    self.pauses.ask();
+                }
+            }
             _ => {}
         }
         let class_of_size = SIZE_BOUNDS.iter().filter(|bound| size > **bound).count();
@@ -167,14 +222,14 @@ mod tests {
         Chunk { at, dir, lane: 0, data }
     }
 
-    fn shape(steps: &[Step], piece: usize) -> Shape {
+    fn watched(steps: &[Step], piece: usize) -> Watched {
         let mut watch = Watch::new(false);
         for (dir, seconds, size) in steps {
             for part in record(*size).chunks(piece) {
                 assert!(watch.push(&chunk(*dir, *seconds, Data::Bytes(part))));
             }
         }
-        watch.finish()
+        watch.finish().unwrap()
     }
 
     #[test]
@@ -185,11 +240,11 @@ mod tests {
             (ToClient, 2, 16_400),
             (ToServer, 90, 20),
         ];
-        let expected = shape(&steps, usize::MAX);
-        assert_eq!(expected.sizes, [[1, 0, 1, 0, 0, 0], [1, 0, 0, 0, 0, 1]]);
-        assert_eq!(expected.gaps, [[1, 0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 1, 0, 0]]);
+        let expected = watched(&steps, usize::MAX);
+        assert_eq!(expected.shape.sizes, [[1, 0, 1, 0, 0, 0], [1, 0, 0, 0, 0, 1]]);
+        assert_eq!(expected.shape.gaps, [[1, 0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 1, 0, 0]]);
         for piece in [1, 4, 5, 6, 1_000] {
-            assert_eq!(shape(&steps, piece), expected, "{piece}");
+            assert_eq!(watched(&steps, piece), expected, "{piece}");
         }
     }
 
@@ -204,13 +259,41 @@ mod tests {
             (ToClient, 45, 40),
             (ToClient, 60, 40),
         ];
-        assert_eq!(shape(&stream, usize::MAX).trickles, 1);
+        assert_eq!(watched(&stream, usize::MAX).shape.trickles, 1);
         let calls: Vec<Step> = (0..20)
             .flat_map(|n| [(ToServer, n * 5, 400), (ToClient, n * 5 + 2, 300)])
             .collect();
-        assert_eq!(shape(&calls, usize::MAX).trickles, 0);
+        assert_eq!(watched(&calls, usize::MAX).shape.trickles, 0);
         let download: Vec<Step> = (0..20).map(|n| (ToClient, n * 2, 16_384)).collect();
-        assert_eq!(shape(&download, usize::MAX).trickles, 0);
+        assert_eq!(watched(&download, usize::MAX).shape.trickles, 0);
+    }
+
+    /// What comes by the clock is a stream of its own, whatever is asked meanwhile; what follows each request is not.
+    #[test]
+    fn tells_a_stream_among_requests() {
+        let asks = [2, 9, 21, 26, 37, 48, 52, 68].map(|at| vec![(ToServer, at, 300), (ToClient, at, 500)]);
+        let beats = [15, 30, 45, 60, 75].map(|at| vec![(ToClient, at, 60)]);
+        let mut both: Vec<Step> = asks.iter().chain(&beats).flatten().copied().collect();
+        both.sort_by_key(|(_, at, _)| *at);
+        let seen = watched(&both, usize::MAX);
+        assert!(seen.trickled && seen.mixed);
+        assert_eq!((seen.asks, seen.patience), (8, 0));
+        let slow: Vec<Step> = (0..12)
+            .flat_map(|n| {
+                [
+                    (ToServer, n * 9, 300),
+                    (ToClient, n * 9, 80),
+                    (ToClient, n * 9 + 3, 500),
+                ]
+            })
+            .collect();
+        assert!(!watched(&slow, usize::MAX).trickled, "each answer in two parts");
+        let pings: Vec<Step> = (0..9)
+            .flat_map(|n| [(ToClient, n * 15, 34), (ToServer, n * 15, 34)])
+            .collect();
+        assert!(!watched(&pings, usize::MAX).trickled, "the connection is kept alive");
+        let words: Vec<Step> = (0..60).map(|n| (ToClient, n / 10 * 2, 90)).collect();
+        assert!(!watched(&words, usize::MAX).trickled, "a text in pieces");
     }
 
     #[test]
@@ -233,7 +316,7 @@ mod tests {
         while watch.push(&chunk(ToServer, 0, Data::Bytes(&[7; 1_200]))) && left > 0 {
             left -= 1;
         }
-        assert_eq!(watch.finish().sizes[0][3], u64::from(RECORDS_MAX));
-        assert_eq!(Watch::new(true).finish(), Shape::default());
+        assert_eq!(watch.finish().unwrap().shape.sizes[0][3], u64::from(RECORDS_MAX));
+        assert_eq!(Watch::new(true).finish(), None);
     }
 }
