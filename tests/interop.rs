@@ -7,12 +7,20 @@
 
 #[path = "interop/bridges.rs"]
 mod bridges;
+#[path = "interop/collector.rs"]
+mod collector;
 #[path = "interop/dns.rs"]
 mod dns;
 #[path = "interop/h2.rs"]
 mod h2;
+#[path = "interop/http_sinks.rs"]
+mod http_sinks;
 #[path = "interop/quic.rs"]
 mod quic;
+#[path = "interop/rsyslog.rs"]
+mod rsyslog;
+#[path = "interop/siem.rs"]
+mod siem;
 #[path = "interop/tls.rs"]
 mod tls;
 #[path = "interop/tools.rs"]

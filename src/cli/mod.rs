@@ -10,6 +10,7 @@ mod observed;
 pub mod pin;
 pub mod replay;
 pub mod report;
+pub mod schema;
 pub mod setup;
 pub mod signatures;
 mod sinks;
@@ -51,6 +52,7 @@ enum Command {
     Pin(pin::Args),
     Replay(replay::Args),
     Report(report::ReportArgs),
+    Schema(schema::Args),
     Signatures(signatures::Args),
 }
 
@@ -72,6 +74,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Pin(args) => pin::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Report(args) => report::run(args).map(ExitCode::from),
+        Command::Schema(args) => schema::run(args),
         Command::Signatures(args) => signatures::run(args),
     };
     result.unwrap_or_else(|error| {

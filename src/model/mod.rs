@@ -19,6 +19,7 @@ pub mod net;
 pub mod observation;
 pub mod packet;
 pub mod past;
+pub mod plain;
 pub mod server;
 pub mod stamp;
 pub mod suspect;

@@ -6,8 +6,10 @@
 //! may be shown: redaction is done long before. HTML and Markdown have their own doors when they come.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::io;
+
+use crate::model::plain::is_hostile;
+pub use crate::model::plain::plain;
 
 /// Characters of one text on a terminal.
 pub const TERMINAL_MAX_CHARS: usize = 256;
@@ -18,30 +20,6 @@ pub const CSV_MAX_CHARS: usize = 32_000;
 /// For a terminal: one line without control, cut with `…` at [`TERMINAL_MAX_CHARS`].
 pub fn terminal(text: &str) -> Cow<'_, str> {
     plain(text, TERMINAL_MAX_CHARS)
-}
-
-/// One line without control, bidirectional or invisible characters, at most `max_chars` long.
-pub fn plain(text: &str, max_chars: usize) -> Cow<'_, str> {
-    if !text.chars().any(is_hostile) {
-        return cap(Cow::Borrowed(text), max_chars);
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for (nth, char) in text.chars().enumerate() {
-        // Every character writes at least one: the rest would be cut off anyway.
-        if nth > max_chars {
-            break;
-        }
-        match char {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            char if is_hostile(char) => {
-                let _ = write!(out, "\\u{{{:x}}}", u32::from(char));
-            }
-            char => out.push(char),
-        }
-    }
-    cap(Cow::Owned(out), max_chars)
 }
 
 /// For one CSV cell (RFC 4180): [`plain`], without the force of a spreadsheet formula, quoted where it must be.
@@ -88,29 +66,6 @@ impl serde_json::ser::Formatter for JsonDoor {
         }
         out.write_all(&fragment.as_bytes()[clean..])
     }
-}
-
-/// Whether a character steers, reorders or hides: nothing that a person could see is lost when it is written out.
-const fn is_hostile(char: char) -> bool {
-    matches!(char,
-        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}'            // C0, DEL, C1
-        | '\u{61c}' | '\u{200e}' | '\u{200f}'            // directional marks
-        | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
-        | '\u{2028}' | '\u{2029}'                        // line and paragraph separators
-        | '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{fff0}'..='\u{fffb}'
-        | '\u{1d173}'..='\u{1d17a}'                      // musical controls
-        | '\u{e0000}'..='\u{e0fff}') // tags, variation selectors
-}
-
-fn cap(text: Cow<'_, str>, max_chars: usize) -> Cow<'_, str> {
-    if text.len() <= max_chars || text.chars().count() <= max_chars {
-        return text;
-    }
-    let keep = max_chars.saturating_sub(1);
-    let end = text.char_indices().nth(keep).map_or(text.len(), |(at, _)| at);
-    Cow::Owned(format!("{}…", &text[..end]))
 }
 
 #[cfg(test)]

@@ -4,10 +4,21 @@
 //! be gone for a day. The [`Hub`](hub::Hub) feeds any number of both, each through a [`Runner`](runner::Runner) with its
 //! own queue and threads: a slow one hurts itself alone.
 
+pub mod config;
+pub mod elastic;
+pub mod file;
+pub mod http;
 pub mod hub;
 mod ledger;
 pub mod remote;
 pub mod runner;
+pub mod secret;
+pub mod settings;
+pub mod siem;
+pub mod splunk;
+pub mod syslog;
+pub mod tls;
+pub mod webhook;
 
 use crate::model::event::Event;
 
