@@ -67,6 +67,7 @@
 //! - [`log`]: What a sensor tells its operator.
 //! - [`metrics`]: How a sensor is: numbers for Prometheus, and whether it is alive and ready.
 //! - [`confine`]: What a live sensor gives up before it looks into packets: rights, files, ports, system calls.
+//! - [`web`]: The web page and its JSON API, read-only over a store.
 //! - [`config`]: The configuration file: every key has a default, every mistake has file, line and cure.
 //! - [`engine`]: The wiring: workers, threads, and the fence around each conversation.
 //! - [`cli`]: The command line: one file per command.
@@ -104,6 +105,8 @@ pub mod log;
 pub mod metrics;
 
 pub mod confine;
+
+pub mod web;
 
 pub mod config;
 

@@ -23,6 +23,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::cli::live::pulse::Pulse;
 use crate::cli::live::sensor::{Finished, Sensor};
 use crate::cli::replay::{Format, LOST, print};
+use crate::cli::serve;
 use crate::cli::setup::{self, Rules};
 use crate::config::load::Loaded;
 use crate::confine::Confined;
@@ -85,6 +86,9 @@ pub struct Args {
     /// Stop by itself after this time: 60s, 30m, 24h, 7d
     #[arg(long, value_name = "TIME", value_parser = span)]
     pub duration: Option<Duration>,
+    /// Show the web page at this address, too [default: as configured, else not]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub web: Option<SocketAddr>,
     /// Leave out traffic from and to this end: the sensor's own, to where it reports
     #[arg(long, value_name = "ADDR:PORT")]
     pub exclude: Vec<SocketAddr>,
@@ -151,6 +155,7 @@ async fn sense(args: &Args, loaded: &Loaded, shared: &Arc<Shared>) -> anyhow::Re
     }
     let path = setup::store_path(args.store.as_deref(), loaded);
     let mut pulse = Pulse::open(loaded)?;
+    let page = serve::beside(args.web, loaded, path.as_deref())?;
     // Before any thread is started, for it would keep all rights.
     let confined = confinement::enter(args, loaded, path.as_deref())?;
     if let Some(secrets) = &shared.settings.secrets {
@@ -166,6 +171,7 @@ async fn sense(args: &Args, loaded: &Loaded, shared: &Arc<Shared>) -> anyhow::Re
     log::info("start", &greeting);
     sensor.begin(live, whole);
     pulse.serve().context("cannot answer for metrics")?;
+    page.map_or(Ok(()), serve::start).context("cannot start the web page")?;
     pulse.notify.ready(&greeting);
     if !watch(&mut sensor, &mut signals, &pulse, args, loaded).await {
         return Ok(None);

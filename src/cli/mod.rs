@@ -11,6 +11,7 @@ pub mod pin;
 pub mod replay;
 pub mod report;
 pub mod schema;
+pub mod serve;
 pub mod setup;
 pub mod signatures;
 mod sinks;
@@ -38,6 +39,7 @@ Examples:
   shadowtap replay a.pcap b.pcap.zst --format json --fail-on high
   shadowtap live -i eth0                         the same from a SPAN port, kept in the store
   shadowtap report servers --unapproved --since 7d
+  shadowtap serve                                the same as a web page: http://127.0.0.1:8470/
 
 Exit codes: 0 done; 1 with --fail-on, such a finding was made; 2 wrong usage or configuration;
 3 input unreadable; 4 finished, but data was lost.";
@@ -53,6 +55,7 @@ enum Command {
     Replay(replay::Args),
     Report(report::ReportArgs),
     Schema(schema::Args),
+    Serve(serve::Args),
     Signatures(signatures::Args),
 }
 
@@ -75,6 +78,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Report(args) => report::run(args).map(ExitCode::from),
         Command::Schema(args) => schema::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Signatures(args) => signatures::run(args),
     };
     result.unwrap_or_else(|error| {

@@ -18,8 +18,9 @@ use crate::engine::{Shared, keylog};
 use crate::model::finding::Severity;
 use crate::model::server::View;
 use crate::model::stamp::Timestamp;
-use crate::report::{csv, ndjson, object, table};
+use crate::report::{csv, html, ndjson, object, table};
 use crate::source::SourceError;
+use crate::store::memory::Memory;
 use crate::stream::secrets::Secrets;
 
 /// Finished, but data was lost.
@@ -69,6 +70,8 @@ pub struct Args {
 pub enum Format {
     /// For programs: one line per record, comma-separated.
     Csv,
+    /// For people: one file with charts, to be sent or printed.
+    Html,
     /// For programs: one object.
     Json,
     /// For programs: one object a line.
@@ -196,6 +199,7 @@ pub(super) fn print(view: &View, format: Format) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match format {
         Format::Csv => csv::write(&mut out, view)?,
+        Format::Html => html::file::write(&mut out, &Memory::new(view))?,
         Format::Json => object::write(&mut out, view)?,
         Format::Ndjson => ndjson::write(&mut out, view)?,
         Format::Table => out.write_all(table::render(view, terminal_style()).as_bytes())?,

@@ -7,16 +7,15 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use time::format_description::well_known::Rfc3339;
-use time::macros::format_description;
-use time::{Date, OffsetDateTime};
 
+use crate::cli::setup;
 use crate::config::load::Loaded;
 use crate::model::finding::{Kind, Severity};
 use crate::model::stamp::Timestamp;
 use crate::report::grid::{DEFAULT_WIDTH, Style};
-use crate::report::rows;
+use crate::report::{html, rows};
 use crate::store::sqlite::Reader;
+use crate::store::when;
 use crate::store::{Filter, Question, Rows, State, Store, StoreError, Value, Word, default_path};
 
 /// Asks the store: servers, clients, tools, findings, lookups, sessions, timeline or drift.
@@ -75,6 +74,8 @@ pub enum Format {
     Ndjson,
     /// RFC 4180
     Csv,
+    /// One file with charts, to be sent or printed
+    Html,
 }
 
 /// Exit codes of the contract.
@@ -98,6 +99,13 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
         }
     };
     let path = args.store.clone().or(configured).unwrap_or_else(default_path);
+    if args.format == Format::Html && !is_whole(args) {
+        let _ = writeln!(
+            io::stderr(),
+            "shadowtap: --format html is the whole report: only --since, --until and --store apply to it"
+        );
+        return Ok(WRONG_USAGE);
+    }
     let mut text = Vec::new();
     if let Err(error) = Reader::open(&path).and_then(|store| answer(&store, args, terminal_style(), &mut text)) {
         let _ = writeln!(io::stderr(), "shadowtap: {error}");
@@ -113,12 +121,18 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     }
 }
 
-/// Writes the answer to what was asked.
-///
-/// # Errors
-/// Those of the store.
-pub fn answer(store: &dyn Store, args: &ReportArgs, style: Style, out: &mut Vec<u8>) -> Result<(), StoreError> {
-    let filter = Filter {
+/// Whether nothing is asked for but the time.
+fn is_whole(args: &ReportArgs) -> bool {
+    let only = Filter {
+        since: args.since,
+        until: args.until,
+        ..Filter::default()
+    };
+    args.word.is_none() && filter(args) == only
+}
+
+fn filter(args: &ReportArgs) -> Filter {
+    Filter {
         since: args.since,
         until: args.until,
         severity: args.severity,
@@ -128,8 +142,19 @@ pub fn answer(store: &dyn Store, args: &ReportArgs, style: Style, out: &mut Vec<
         unapproved: args.unapproved,
         state: args.state,
         limit: args.limit,
-    };
+    }
+}
+
+/// Writes the answer to what was asked.
+///
+/// # Errors
+/// Those of the store.
+pub fn answer(store: &dyn Store, args: &ReportArgs, style: Style, out: &mut Vec<u8>) -> Result<(), StoreError> {
+    let filter = filter(args);
     match args.word {
+        _ if args.format == Format::Html => {
+            out.extend_from_slice(html::file::render(store, args.since, args.until)?.as_bytes());
+        }
         Some(word) => show(out, word, &store.ask(&Question { word, filter })?, args.format, style),
         None if args.format == Format::Table => overview(out, store, &filter, style)?,
         // For a program the overview is what there is to do something about.
@@ -150,6 +175,7 @@ pub fn answer(store: &dyn Store, args: &ReportArgs, style: Style, out: &mut Vec<
 fn show(out: &mut Vec<u8>, word: Word, answer: &Rows, format: Format, style: Style) {
     let written = match format {
         Format::Csv => rows::csv(out, answer),
+        Format::Html => Ok(()),
         Format::Json => rows::json(out, word, answer),
         Format::Ndjson => rows::ndjson(out, answer),
         Format::Table => out.write_all(rows::table(answer, style).as_bytes()),
@@ -264,44 +290,8 @@ fn one_of<const N: usize>(words: [&str; N]) -> String {
 }
 
 /// A time argument, relative to the clock.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "`24h` on the command line is relative to the clock on the wall"
-)]
 pub fn moment(text: &str) -> Result<Timestamp, String> {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    let nanos = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
-    moment_at(text, Timestamp::from_nanos(nanos))
-}
-
-/// RFC 3339, a date (midnight UTC), or a span before `now`: `90s`, `30m`, `24h`, `7d`, `2w`.
-fn moment_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    let stamp = |at: OffsetDateTime| i64::try_from(at.unix_timestamp_nanos()).map(Timestamp::from_nanos).ok();
-    let absolute = OffsetDateTime::parse(text, &Rfc3339).ok();
-    let date = || Date::parse(text, format_description!("[year]-[month]-[day]")).ok();
-    let absolute = absolute
-        .or_else(|| date().map(|date| date.midnight().assume_utc()))
-        .and_then(stamp);
-    absolute.or_else(|| before(text, now)).ok_or_else(|| {
-        "write a date (2026-11-20), a time (2026-11-20T10:00:00Z) or a span before now (30m, 24h, 7d, 2w)".to_owned()
-    })
-}
-
-fn before(text: &str, now: Timestamp) -> Option<Timestamp> {
-    let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
-    let seconds = match text.get(digits.len()..)? {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        "w" => 7 * 86_400,
-        _ => return None,
-    };
-    let number: u32 = digits.parse().ok()?;
-    let nanos = i64::from(number).saturating_mul(seconds).saturating_mul(1_000_000_000);
-    Some(Timestamp::from_nanos(now.nanos().saturating_sub(nanos)))
+    when::moment(text, setup::now())
 }
 
 #[cfg(test)]
@@ -341,31 +331,6 @@ mod tests {
         )
         .unwrap();
         String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn times_are_read_as_people_write_them() {
-        let now = Timestamp::from_nanos(fixture::START);
-        for (text, expect) in [
-            ("2026-11-20", Some("2026-11-20T00:00:00.000000Z")),
-            ("2026-11-20T12:00:00+02:00", Some("2026-11-20T10:00:00.000000Z")),
-            ("30m", Some("2026-11-20T09:30:00.000000Z")),
-            ("24h", Some("2026-11-19T10:00:00.000000Z")),
-            ("7d", Some("2026-11-13T10:00:00.000000Z")),
-            ("2w", Some("2026-11-06T10:00:00.000000Z")),
-            ("", None),
-            ("h", None),
-            ("-1h", None),
-            ("24 h", None),
-            ("2026-13-01", None),
-            ("yesterday", None),
-        ] {
-            assert_eq!(
-                moment_at(text, now).ok().map(|time| time.to_string()).as_deref(),
-                expect,
-                "{text:?}"
-            );
-        }
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Loaded {
     }
 
     /// A path as the configuration means it: relative to the folder that the configuration is in.
-    fn beside(&self, path: &Path) -> PathBuf {
+    pub(crate) fn beside(&self, path: &Path) -> PathBuf {
         let folder = self.file.as_ref().and_then(|file| file.parent());
         folder.map_or_else(|| path.to_owned(), |folder| folder.join(path))
     }

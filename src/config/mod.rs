@@ -15,7 +15,7 @@ use crate::engine::{live, settings as engine};
 use crate::inventory::admission::InventoryConfig;
 use crate::store::sqlite::Retention;
 use crate::stream::{reassembly, secrets};
-use crate::{confine, flow, log, metrics, packet, policy, source};
+use crate::{confine, flow, log, metrics, packet, policy, source, web};
 
 /// What a configuration file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -51,6 +51,8 @@ pub struct Config {
     pub store: Store,
     /// Key material of connections that the operator owns.
     pub tls: secrets::Config,
+    /// The web page.
+    pub web: web::Config,
 }
 
 /// The section `[signatures]`.
@@ -149,6 +151,23 @@ const COMMENTS: &[(&str, &str, &str)] = &[
         "Key log files (NSS format, as SSLKEYLOGFILE makes them) of connections that you own, so that they can be read. \
          Secrets are kept in memory only.",
     ),
+    (
+        "web",
+        "listen",
+        "Address and port of the web page; where it is set, `live` shows it, too. Any but loopback needs tokens and TLS.",
+    ),
+    (
+        "web",
+        "hosts",
+        "Names by which the page is called, beside addresses and localhost; others are refused.",
+    ),
+    (
+        "web",
+        "tokens",
+        "File (mode 0600) with the hashes of tokens. Without it: web.tokens beside the store.",
+    ),
+    ("web", "certificate", "Certificate chain of the page (PEM)."),
+    ("web", "key", "Private key of the certificate (PEM)."),
 ];
 
 impl Config {

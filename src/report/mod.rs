@@ -6,6 +6,7 @@
 pub mod csv;
 pub mod display;
 pub mod grid;
+pub mod html;
 pub mod ndjson;
 pub mod object;
 pub mod rows;

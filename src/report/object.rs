@@ -6,6 +6,7 @@
 
 mod capture;
 mod outer;
+pub mod stored;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -9,6 +9,7 @@ use crate::model::finding::Severity;
 use crate::report::display;
 use crate::report::grid::{self, Cell, DIM, GOOD, Style, WARN, grid};
 use crate::report::table::moment;
+use crate::store::record::Record;
 use crate::store::schema::{Column, Type};
 use crate::store::{Rows, Value, Word};
 
@@ -138,9 +139,10 @@ fn text(value: &Value, time: fn(crate::model::stamp::Timestamp) -> String) -> St
     }
 }
 
-struct Object<'a> {
-    columns: &'static [Column],
-    row: &'a [Value],
+/// One row with the names of its columns.
+pub(crate) struct Object<'a> {
+    pub(crate) columns: &'static [Column],
+    pub(crate) row: &'a [Value],
 }
 
 impl Serialize for Object<'_> {
@@ -153,7 +155,16 @@ impl Serialize for Object<'_> {
     }
 }
 
-struct Json<'a>(&'a Value);
+impl<'a> Object<'a> {
+    /// A row of an answer.
+    pub(crate) fn of(record: &Record<'a>) -> Self {
+        let (columns, row) = record.parts();
+        Self { columns, row }
+    }
+}
+
+/// One cell.
+pub(crate) struct Json<'a>(pub(crate) &'a Value);
 
 impl Serialize for Json<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

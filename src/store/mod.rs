@@ -6,8 +6,10 @@
 
 pub mod memory;
 pub mod query;
+pub mod record;
 pub mod schema;
 pub mod sqlite;
+pub mod when;
 
 #[cfg(test)]
 pub(crate) mod fixture;

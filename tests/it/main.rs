@@ -42,6 +42,7 @@ mod tls_inside;
 mod tls_peer;
 mod truth;
 mod tunnels;
+mod web;
 mod websocket;
 mod workers;
 mod wrap;

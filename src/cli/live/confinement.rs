@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::cli::live::Args;
+use crate::cli::serve;
 use crate::config::load::Loaded;
 use crate::confine::{Confined, Plan};
 use crate::store::sqlite;
@@ -43,6 +44,9 @@ fn plan(args: &Args, loaded: &Loaded, store: Option<&Path>) -> Plan {
     let mut read: Vec<PathBuf> = files.into_iter().flatten().map(|file| around(&file)).collect();
     read.extend(loaded.keylogs(&args.keylog).iter().map(|log| around(log)));
     read.extend(loaded.signature_dirs());
+    if let Some(store) = store.filter(|_| args.web.or(loaded.config.web.listen).is_some()) {
+        read.push(around(&serve::tokens_path(None, loaded, store)));
+    }
     let run = &loaded.config.run;
     Plan {
         user: run.user.clone(),
