@@ -59,18 +59,23 @@ fn one_address() -> Vec<u8> {
     message(0x8180, [1, 1, 0, 0], &[question(1), record(1, &[10, 0, 0, 5])].concat())
 }
 
-/// Two aliases and four addresses, as content networks answer.
-fn aliased() -> Vec<u8> {
+/// Two aliases and four addresses, as content networks answer; `signed` when a signature stands behind them.
+fn aliased(signed: bool) -> Vec<u8> {
     let mut body = question(1);
     let first = body.len() as u8 + 12 + 12;
     body.extend(record(5, &name("registry.example.test.edge.example.net")));
     let second = body.len() as u8 + 12 + 12;
-    body.extend([0xc0, first, 0, 5, 0, 1, 0, 0, 0, 60, 0, 25]);
-    body.extend(name("e1234.a.edge.example.net").get(..25).unwrap());
+    let edge = name("e1234.a.edge.example.net");
+    body.extend([0xc0, first, 0, 5, 0, 1, 0, 0, 0, 60, 0, edge.len() as u8]);
+    body.extend(edge);
     for host in 1..=4 {
         body.extend([0xc0, second, 0, 1, 0, 1, 0, 0, 0, 20, 0, 4, 203, 0, 113, host]);
     }
-    message(0x8180, [1, 6, 0, 0], &body)
+    if signed {
+        body.extend([0xc0, second, 0, 46, 0, 1, 0, 0, 0, 20, 0, 100]);
+        body.extend([7; 100]);
+    }
+    message(0x8180, [1, 6 + u16::from(signed), 0, 0], &body)
 }
 
 fn service() -> Vec<u8> {
@@ -89,8 +94,8 @@ fn service() -> Vec<u8> {
     )
 }
 
-/// Feeds the same message again and again, each time with another id.
-fn bench(bencher: Bencher<'_, '_>, row: &Protocol, dir: Direction, message: &[u8]) {
+/// Feeds the same message again and again, each time with another id, and holds it to the facts that it tells.
+fn bench(bencher: Bencher<'_, '_>, row: &Protocol, dir: Direction, message: &[u8], facts: usize) {
     let env = Env {
         message_max_bytes: 16 << 20,
         head_max_bytes: 64 << 10,
@@ -109,8 +114,10 @@ fn bench(bencher: Bencher<'_, '_>, row: &Protocol, dir: Direction, message: &[u8
     let id = bytes.len();
     bytes.extend(message);
     bencher.counter(ItemsCount::new(MESSAGES)).bench_local(|| {
+        let mut told = 0;
         let mut listener = |output: Output<'_>| {
             black_box(&output);
+            told += 1;
         };
         for number in 1..=MESSAGES {
             bytes[id..id + 2].copy_from_slice(&number.to_be_bytes());
@@ -123,30 +130,36 @@ fn bench(bencher: Bencher<'_, '_>, row: &Protocol, dir: Direction, message: &[u8
             let step = layer.push(chunk, &mut Up::new(&env, &mut listener, &mut above));
             assert_eq!(step, Step::Continue);
         }
+        assert_eq!(told, facts * usize::from(MESSAGES));
     });
 }
 
 #[divan::bench]
 fn udp_query(bencher: Bencher<'_, '_>) {
-    bench(bencher, &dns::PROTOCOL, ToServer, &query());
+    bench(bencher, &dns::PROTOCOL, ToServer, &query(), 1);
 }
 
 #[divan::bench]
 fn udp_answer(bencher: Bencher<'_, '_>) {
-    bench(bencher, &dns::PROTOCOL, ToClient, &one_address());
+    bench(bencher, &dns::PROTOCOL, ToClient, &one_address(), 2);
 }
 
 #[divan::bench]
 fn udp_answer_behind_aliases(bencher: Bencher<'_, '_>) {
-    bench(bencher, &dns::PROTOCOL, ToClient, &aliased());
+    bench(bencher, &dns::PROTOCOL, ToClient, &aliased(false), 5);
+}
+
+#[divan::bench]
+fn udp_answer_behind_aliases_signed(bencher: Bencher<'_, '_>) {
+    bench(bencher, &dns::PROTOCOL, ToClient, &aliased(true), 5);
 }
 
 #[divan::bench]
 fn udp_service_binding(bencher: Bencher<'_, '_>) {
-    bench(bencher, &dns::PROTOCOL, ToClient, &service());
+    bench(bencher, &dns::PROTOCOL, ToClient, &service(), 2);
 }
 
 #[divan::bench]
 fn tcp_answer(bencher: Bencher<'_, '_>) {
-    bench(bencher, &dns::tcp::PROTOCOL, ToClient, &one_address());
+    bench(bencher, &dns::tcp::PROTOCOL, ToClient, &one_address(), 2);
 }

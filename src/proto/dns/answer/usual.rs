@@ -44,16 +44,22 @@ fn walk(message: &Message<[u8]>, out: &mut Vec<Lead>) -> Option<()> {
     }
     let mut at = end_of_question(octets)?;
     let (mut place, mut ttl_secs, mut aliases) = (ASKED_AT, u32::MAX, true);
+    // Of the alias that was followed last.
+    let mut behind = ASKED_AT;
     for _ in 0..answers {
         let record = plain(octets, at)?;
         let data_at = at.saturating_add(HEAD_LEN);
         at = data_at.saturating_add(record.data.len());
+        // Signatures of an alias stand behind it.
+        if leads_nowhere(record.kind) && [place, behind].contains(&record.owner) {
+            continue;
+        }
         if record.owner != place {
             return None;
         }
         match record.kind {
             Rtype::CNAME if aliases => {
-                place = target(octets, data_at, at)?;
+                behind = std::mem::replace(&mut place, target(octets, data_at, at)?);
                 ttl_secs = ttl_secs.min(record.ttl_secs);
             }
             Rtype::A | Rtype::AAAA => {
@@ -75,6 +81,13 @@ fn walk(message: &Message<[u8]>, out: &mut Vec<Lead>) -> Option<()> {
         }
     }
     Some(())
+}
+
+const fn leads_nowhere(kind: Rtype) -> bool {
+    !matches!(
+        kind,
+        Rtype::A | Rtype::AAAA | Rtype::CNAME | Rtype::DNAME | Rtype::HTTPS | Rtype::SVCB
+    )
 }
 
 /// Offset behind the first question, whose name was read before.
@@ -147,6 +160,7 @@ mod tests {
     use crate::proto::dns::answer::general;
 
     const CNAME: u16 = 5;
+    const SIGNATURE: u16 = 46;
 
     fn record(out: &mut Vec<u8>, owner: u16, kind: u16, ttl: u32, data: &[u8]) {
         out.extend((POINTER | owner).to_be_bytes());
@@ -156,9 +170,9 @@ mod tests {
         out.extend(data);
     }
 
-    /// An answer with these counts of aliases and of addresses of either family.
+    /// An answer with these counts of aliases and of addresses of either family, with signatures.
     fn answer(aliases: u8, addresses: u8) -> Vec<u8> {
-        let count = (aliases + 2 * addresses).to_be_bytes();
+        let count = (2 * aliases + 2 * addresses + 1).to_be_bytes();
         let mut out = [
             &[0, 7, 0x81, 0x80, 0, 1, 0][..],
             &count,
@@ -171,6 +185,7 @@ mod tests {
             let at = u16::try_from(out.len() + HEAD_LEN).unwrap();
             let target = [&[1, b'b' + number][..], &[0xc0, 14]].concat();
             record(&mut out, place, CNAME, 300 - u32::from(number), &target);
+            record(&mut out, place, SIGNATURE, 300, &[7; 20]);
             place = at;
         }
         for host in 1..=addresses {
@@ -183,6 +198,7 @@ mod tests {
                 &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host],
             );
         }
+        record(&mut out, place, SIGNATURE, 60, &[7; 20]);
         out
     }
 
@@ -206,7 +222,7 @@ mod tests {
             assert_eq!(fast, slow);
         }
         let mut other = answer(1, 1);
-        let owner = other.len() - 44 + 1;
+        let owner = other.len() - 32 - 44 + 1;
         other[owner] = 12;
         assert!(both(&other).is_none(), "an address of another name");
     }
