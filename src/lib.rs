@@ -61,6 +61,7 @@
 //!   sample.
 //! - [`inventory`]: What is known so far: merges that commute, bounds, and the sorted view that everything is reported
 //!   from.
+//! - [`host`]: Sockets and processes of the own machine, through a process of its own.
 //! - [`sink`]: Events out, in batches, with back-off and counted loss.
 //! - [`store`]: Events in, answers out: the embedded store, and the same words over a view in memory.
 //! - [`report`]: Answers for people and programs; every text from traffic passes `report::display` before it is shown.
@@ -93,6 +94,8 @@ pub mod policy;
 pub mod detect;
 
 pub mod inventory;
+
+pub mod host;
 
 pub mod sink;
 

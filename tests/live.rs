@@ -8,6 +8,8 @@
 
 #[path = "live/care.rs"]
 mod care;
+#[path = "live/host.rs"]
+mod host;
 #[path = "live/peer.rs"]
 mod peer;
 #[path = "live/rights.rs"]
@@ -80,10 +82,16 @@ impl Net {
 
     /// This program as a peer in a namespace.
     fn peer(&self, namespace: &str, role: &str) -> Child {
+        self.peer_under(namespace, role, &[])
+    }
+
+    /// With variables of its environment.
+    fn peer_under(&self, namespace: &str, role: &str, environment: &[(&str, &str)]) -> Child {
         let this = std::env::current_exe().unwrap();
         let mut command = Command::new("ip");
         command.args(["netns", "exec", namespace]).arg(this);
         command.args(["--exact", "peer::runs", "--nocapture"]).env("PEER", role);
+        command.envs(environment.iter().copied());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -94,13 +102,18 @@ impl Net {
 
     /// One whole conversation over the cable.
     fn talk(&self) {
-        let mut server = self.peer(&self.there, "server");
+        let (server, ready) = self.serve(&self.there, &[]);
+        let client = self.peer(&self.here, "client").wait();
+        end(server);
+        assert!(ready && client.unwrap().success());
+    }
+
+    /// A server in a namespace, and whether it listens.
+    fn serve(&self, namespace: &str, environment: &[(&str, &str)]) -> (Child, bool) {
+        let mut server = self.peer_under(namespace, "server", environment);
         let lines = BufReader::new(server.stdout.take().unwrap()).lines();
         let ready = lines.map_while(Result::ok).any(|line| line.contains("ready"));
-        let client = self.peer(&self.here, "client").wait();
-        let _ = server.kill();
-        let _ = server.wait();
-        assert!(ready && client.unwrap().success());
+        (server, ready)
     }
 
     fn sensor(&self, args: &[&str]) -> Sensor {
@@ -141,6 +154,11 @@ impl Drop for Net {
         let _ = ip(&["netns", "del", &self.here]);
         let _ = ip(&["netns", "del", &self.there]);
     }
+}
+
+fn end(mut child: Child) {
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 fn ip(args: &[&str]) -> Result<(), String> {

@@ -30,6 +30,7 @@ use crate::confine::Confined;
 use crate::engine::Shared;
 use crate::engine::keylog;
 use crate::engine::live::{Handles, Live};
+use crate::host::Host;
 use crate::log;
 use crate::model::net::Endpoint;
 use crate::source::live::Live as Interface;
@@ -92,6 +93,9 @@ pub struct Args {
     /// Leave out traffic from and to this end: the sensor's own, to where it reports
     #[arg(long, value_name = "ADDR:PORT")]
     pub exclude: Vec<SocketAddr>,
+    /// Look at sockets and processes of this machine, too: who runs a server, and what it is bound to
+    #[arg(long)]
+    pub host: bool,
     /// Keep all rights; only to debug
     #[arg(long)]
     pub no_confine: bool,
@@ -156,6 +160,7 @@ async fn sense(args: &Args, loaded: &Loaded, shared: &Arc<Shared>) -> anyhow::Re
     let path = setup::store_path(args.store.as_deref(), loaded);
     let mut pulse = Pulse::open(loaded)?;
     let page = serve::beside(args.web, loaded, path.as_deref())?;
+    let mut host = start_host(args, loaded)?;
     // Before any thread is started, for it would keep all rights.
     let confined = confinement::enter(args, loaded, path.as_deref())?;
     if let Some(secrets) = &shared.settings.secrets {
@@ -169,7 +174,10 @@ async fn sense(args: &Args, loaded: &Loaded, shared: &Arc<Shared>) -> anyhow::Re
     }
     let greeting = greeting(args, &live, &sensor, loaded);
     log::info("start", &greeting);
-    sensor.begin(live, whole);
+    if let Some(host) = &mut host {
+        host.listen().context("cannot listen to what the host shows")?;
+    }
+    sensor.begin(live, whole, host);
     pulse.serve().context("cannot answer for metrics")?;
     page.map_or(Ok(()), serve::start).context("cannot start the web page")?;
     pulse.notify.ready(&greeting);
@@ -185,6 +193,17 @@ async fn sense(args: &Args, loaded: &Loaded, shared: &Arc<Shared>) -> anyhow::Re
             std::process::exit(LOST.into())
         }
     }
+}
+
+/// Starts what looks at this machine, if it is to be looked at.
+fn start_host(args: &Args, loaded: &Loaded) -> anyhow::Result<Option<Host>> {
+    let (config, run) = (&loaded.config.host, &loaded.config.run);
+    if !args.host && !config.enabled {
+        return Ok(None);
+    }
+    let confined = run.confine && !args.no_confine;
+    let host = Host::start(config, run.user.as_deref(), confined);
+    host.map(Some).context("cannot look at the processes of this machine")
 }
 
 /// Keeps time until it is time to stop; `false` when no interface ever worked.

@@ -4,6 +4,7 @@ pub mod approve;
 mod atomic;
 pub mod check;
 pub mod findings;
+mod host_watch;
 pub mod interfaces;
 pub mod live;
 mod observed;
@@ -49,6 +50,7 @@ enum Command {
     Approve(approve::Args),
     Check(check::Args),
     Findings(findings::Args),
+    HostWatch(host_watch::Args),
     Interfaces(interfaces::Args),
     Live(live::Args),
     Pin(pin::Args),
@@ -72,6 +74,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Approve(args) => approve::run(args),
         Command::Check(args) => check::run(args),
         Command::Findings(args) => findings::run(args),
+        Command::HostWatch(args) => host_watch::run(args),
         Command::Interfaces(args) => interfaces::run(args),
         Command::Live(args) => live::run(args),
         Command::Pin(args) => pin::run(args),

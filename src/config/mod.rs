@@ -15,7 +15,7 @@ use crate::engine::{live, settings as engine};
 use crate::inventory::admission::InventoryConfig;
 use crate::store::sqlite::Retention;
 use crate::stream::{reassembly, secrets};
-use crate::{confine, flow, log, metrics, packet, policy, source, web};
+use crate::{confine, flow, host, log, metrics, packet, policy, source, web};
 
 /// What a configuration file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -27,6 +27,8 @@ pub struct Config {
     pub engine: engine::Config,
     /// Bounds of the flow tables.
     pub flow: flow::Config,
+    /// Sockets and processes of the own machine.
+    pub host: host::Config,
     /// Bounds of what is known.
     pub inventory: InventoryConfig,
     /// Queues of live capture.
@@ -96,6 +98,11 @@ pub struct Privacy {
 
 /// Comments of the keys, in the order in which keys that are not set are shown.
 const COMMENTS: &[(&str, &str, &str)] = &[
+    (
+        "host",
+        "enabled",
+        "Whether live capture also looks at sockets and processes of its own machine, as --host does.",
+    ),
     ("log", "format", "Form of the lines on standard error: text or json."),
     (
         "log",

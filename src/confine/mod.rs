@@ -56,6 +56,9 @@ pub struct Plan {
     pub resolve: bool,
     /// Datagrams are sent over IP.
     pub datagrams: bool,
+    /// Other processes are looked into: two capabilities are kept for it where they are there, and files are not held, for
+    /// Landlock would bar it.
+    pub processes: bool,
 }
 
 impl Plan {
@@ -163,7 +166,11 @@ impl Plan {
         }
         // What is found through names must be found before the files are gone.
         let (user, capabilities) = rights::give_up(self)?;
-        let (files, ports) = files::give_up(self)?;
+        let (files, ports) = if self.processes {
+            (None, false)
+        } else {
+            files::give_up(self)?
+        };
         Ok(Confined {
             user,
             capabilities,

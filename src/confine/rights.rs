@@ -69,16 +69,29 @@ pub(super) fn give_up(plan: &Plan) -> Result<(String, Vec<&'static str>), Confin
     prctl::set_no_new_privs().map_err(refused("new privileges"))?;
     // Last of all: a change of user sets it anew. Also bars debuggers and other processes of the same user.
     prctl::set_dumpable(false).map_err(refused("core dumps"))?;
-    let words = kept.iter().map(|_| "CAP_NET_RAW").collect();
-    Ok((user, words))
+    let words = KEPT.iter().filter(|(capability, ..)| kept.contains(capability));
+    Ok((user, words.map(|(_, word, _)| *word).collect()))
 }
 
 /// Of what there is, what the plan needs.
 fn kept(plan: &Plan) -> Result<CapsHashSet, ConfineError> {
-    let raw = Capability::CAP_NET_RAW;
-    let has = caps::has_cap(None, CapSet::Permitted, raw).map_err(refused("capabilities"))?;
-    Ok((plan.capture && has).then_some(raw).into_iter().collect())
+    let there = caps::read(None, CapSet::Permitted).map_err(refused("capabilities"))?;
+    let needed = KEPT.iter().filter(|(_, _, needs)| needs(plan));
+    Ok(needed
+        .map(|(capability, ..)| *capability)
+        .filter(|it| there.contains(it))
+        .collect())
 }
+
+/// What may be kept, its name, and by which plan.
+type Kept = (Capability, &'static str, fn(&Plan) -> bool);
+const KEPT: [Kept; 3] = [
+    (Capability::CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", |plan| {
+        plan.processes
+    }),
+    (Capability::CAP_NET_RAW, "CAP_NET_RAW", |plan| plan.capture),
+    (Capability::CAP_SYS_PTRACE, "CAP_SYS_PTRACE", |plan| plan.processes),
+];
 
 fn become_user(name: &str) -> Result<(), ConfineError> {
     let user = user(name)?;

@@ -1,6 +1,7 @@
 //! `exposed-bind`, `unauthenticated-server`, `cleartext-mcp`: what the peers of a server prove about its reach.
 //!
-//! A capture cannot show what a socket is bound to. It shows who got an answer, and that is what the findings say.
+//! A capture cannot show what a socket is bound to. It shows who got an answer, and that is what the findings say. What the
+//! own machine knows better (host mode) makes them worse.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,6 +12,7 @@ use crate::detect::{Detector, Findings, about};
 use crate::model::finding::{Finding, Kind, Severity};
 use crate::model::mcp::Auth;
 use crate::model::net::Scope;
+use crate::model::process::Bind;
 use crate::model::server::{Mark, Peer, Server, ServerEvidence, View};
 use crate::policy::{Policy, Verdict};
 
@@ -68,9 +70,13 @@ impl Exposure {
         let (first, _) = peers.iter().min_by_key(|(mark, _)| *mark)?;
         let outside = peers.iter().any(|(_, addr)| !self.policy.is_home(*addr));
         let subnets: BTreeSet<IpAddr> = peers.iter().map(|(_, addr)| subnet(*addr)).collect();
+        let wildcard = server
+            .hosted
+            .as_ref()
+            .is_some_and(|hosted| hosted.bind == Bind::Wildcard);
         let severity = match () {
             () if outside => Severity::Critical,
-            () if subnets.len() > 1 => Severity::High,
+            () if subnets.len() > 1 || wildcard => Severity::High,
             () => Severity::Medium,
         };
         let reach = if outside {
@@ -85,6 +91,9 @@ impl Exposure {
         let mut finding = about::marked(Kind::ExposedBind, server, severity, title, Some(*first));
         finding.references = vec!["OWASP-MCP07".to_owned()];
         finding.detail.insert("subnets".to_owned(), subnets.len().to_string());
+        if let Some(hosted) = &server.hosted {
+            finding.detail.insert("bind".to_owned(), hosted.bind.word().to_owned());
+        }
         Some(with_peers(finding, &peers))
     }
 

@@ -12,6 +12,7 @@ pub mod elicitation;
 pub mod equivocation;
 pub mod exposure;
 pub mod fingerprint;
+pub mod hosted;
 pub mod known;
 pub mod lineage;
 pub mod lookups;
@@ -186,6 +187,10 @@ pub const DETECTORS: &[panel::Row] = &[
     panel::Row {
         name: "policy",
         build: policy::Obedience::build,
+    },
+    panel::Row {
+        name: "hosted",
+        build: hosted::HostScan::build,
     },
     panel::Row {
         name: "exposure",

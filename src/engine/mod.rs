@@ -6,6 +6,7 @@
 
 pub mod batch;
 mod conversation;
+pub mod hosting;
 pub mod keylog;
 pub mod live;
 pub mod replay;

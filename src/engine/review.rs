@@ -3,18 +3,30 @@
 use std::collections::BTreeSet;
 
 use crate::detect::Findings;
+use crate::engine::hosting::Hosting;
 use crate::engine::{Shared, suspects};
+use crate::host::Snapshot;
 use crate::model::finding::{Finding, Kind};
 use crate::model::server::{Capture, ServerEvidence, View};
+use crate::model::stamp::Timestamp;
 use crate::policy::Verdict;
 
 /// Everything that is known now, judged.
 pub fn review(shared: &Shared, capture: Capture) -> View {
-    review_with(shared, capture, Vec::new())
+    review_with(shared, capture, Edge::default())
 }
 
-/// The same with findings that no packet shows: what a sensor knows of itself.
-pub fn review_with(shared: &Shared, capture: Capture, edge: Vec<Finding>) -> View {
+/// What a live sensor knows that no packet shows.
+#[derive(Default)]
+pub struct Edge<'a> {
+    /// Of itself.
+    pub findings: Vec<Finding>,
+    /// Of its machine: what was seen before, what was seen last, and when it is asked.
+    pub host: Option<(&'a mut Hosting, &'a Snapshot, Timestamp)>,
+}
+
+/// The same with what no packet shows.
+pub fn review_with(shared: &Shared, capture: Capture, edge: Edge<'_>) -> View {
     let mut view = shared.inventory.view(capture);
     suspects::count_dns(&mut view, &shared.rules.signatures.resolvers);
     suspects::add(&mut view, &shared.rules.signatures.names);
@@ -22,6 +34,9 @@ pub fn review_with(shared: &Shared, capture: Capture, edge: Vec<Finding>) -> Vie
     let policy = &shared.rules.policy;
     policy.ignore(&mut view);
     view.past.clone_from(&shared.settings.past);
+    if let Some((hosting, snapshot, now)) = edge.host {
+        hosting.join(&mut view, snapshot, now, &shared.rules.signatures);
+    }
     for server in &mut view.servers {
         if let Verdict::Approved { rule, .. } = policy.judge(server, now) {
             server.approval = Some(rule.to_string());
@@ -57,7 +72,7 @@ pub fn review_with(shared: &Shared, capture: Capture, edge: Vec<Finding>) -> Vie
     });
     let mut findings = Findings::default();
     shared.panel.review(&view, &mut findings);
-    view.report(findings.findings.into_iter().chain(edge));
+    view.report(findings.findings.into_iter().chain(edge.findings));
     policy.settle(&mut view);
     view.order_findings();
     let folded = policy.fold(&mut view);

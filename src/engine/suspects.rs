@@ -215,6 +215,7 @@ fn unread(endpoint: Endpoint, name: Arc<str>, path: Option<Arc<str>>, inferred: 
         auth: None,
         any_origin: false,
         bound_before: None,
+        hosted: None,
         scope: Scope::of(endpoint.addr),
         approval: None,
         seen,

@@ -333,6 +333,7 @@ fn server(group: &Group) -> Server {
         auth: account.auth,
         any_origin: account.any_origin,
         bound_before: None,
+        hosted: None,
         scope: Scope::of(key.endpoint.addr),
         approval: None,
         seen: account.seen.unwrap_or_else(|| Span::at(Stamp::default())),

@@ -20,6 +20,7 @@ pub mod observation;
 pub mod packet;
 pub mod past;
 pub mod plain;
+pub mod process;
 pub mod server;
 pub mod stamp;
 pub mod suspect;

@@ -13,6 +13,7 @@ use crate::model::mcp::{Auth, McpTransport, Revision};
 use crate::model::net::{Endpoint, FiveTuple, Scope};
 use crate::model::packet::Outer;
 use crate::model::past::Past;
+use crate::model::process::{HostView, Hosted};
 use crate::model::stamp::{Span, Stamp, Timestamp};
 use crate::model::suspect::{Inferred, Suspect};
 use crate::model::tls::Ja4;
@@ -47,6 +48,8 @@ pub struct View {
     pub withheld: Withheld,
     /// What earlier runs saw, where there is a store that knows.
     pub past: Option<Arc<Past>>,
+    /// What the own machine shows beside packets, in host mode.
+    pub host: Option<HostView>,
 }
 
 /// A client that tried MCP at one place.
@@ -185,6 +188,8 @@ pub struct Server {
     pub any_origin: bool,
     /// A public address that its name led a client to shortly before it led there: the name was bound anew.
     pub bound_before: Option<IpAddr>,
+    /// What the own machine knows of it, in host mode.
+    pub hosted: Option<Box<Hosted>>,
     /// Reach of its address.
     pub scope: Scope,
     /// Policy rule that approves it.

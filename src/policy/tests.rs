@@ -40,6 +40,7 @@ fn server() -> Server {
         auth: None,
         any_origin: false,
         bound_before: None,
+        hosted: None,
         scope: Scope::Private,
         approval: None,
         seen: Span::at(Stamp::default()),

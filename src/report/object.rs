@@ -5,6 +5,7 @@
 //! store and no clock.
 
 mod capture;
+mod host;
 mod outer;
 pub mod stored;
 
@@ -25,6 +26,7 @@ use crate::model::tls::Ja4;
 use crate::model::visit::Rhythm;
 use crate::report::display;
 pub(crate) use crate::report::object::capture::CaptureObject;
+use crate::report::object::host::{HostObject, ProcessObject};
 use crate::report::object::outer::OuterObject;
 
 /// Writes one JSON object on one line.
@@ -50,6 +52,9 @@ pub struct Report<'a> {
     /// Only where the policy held anything back.
     #[serde(skip_serializing_if = "Option::is_none")]
     withheld: Option<WithheldObject>,
+    /// Only in host mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<HostObject<'a>>,
 }
 
 /// What the policy holds back of a report, counted.
@@ -83,6 +88,7 @@ impl<'a> Report<'a> {
             lookups: view.lookups.iter().map(LookupObject::of).collect(),
             findings: view.findings.iter().map(FindingObject::of).collect(),
             withheld: WithheldObject::of(view.withheld),
+            host: view.host.as_ref().map(HostObject::of),
         }
     }
 }
@@ -113,7 +119,7 @@ pub(crate) struct ServerObject<'a> {
     auth: Option<&'static str>,
     scope: &'static str,
     bind: Option<&'static str>,
-    process: Option<&'static str>,
+    process: Option<Box<ProcessObject<'a>>>,
     approved: bool,
     approval: Option<&'a str>,
     first_seen: Text<Timestamp>,
@@ -234,8 +240,12 @@ impl<'a> ServerObject<'a> {
             prompts: server.prompts,
             auth: server.auth.map(Auth::word),
             scope: server.scope.word(),
-            bind: None,
-            process: None,
+            bind: server.hosted.as_ref().map(|hosted| hosted.bind.word()),
+            process: server
+                .hosted
+                .as_ref()
+                .and_then(|hosted| hosted.process.as_ref())
+                .map(|process| Box::new(ProcessObject::of(process))),
             approved: server.approval.is_some(),
             approval: server.approval.as_deref(),
             first_seen: Text(server.seen.first.time),

@@ -5,6 +5,7 @@
 //! has everything.
 
 mod difference;
+mod host;
 mod servers;
 mod withheld;
 
@@ -353,6 +354,10 @@ fn blind(out: &mut String, view: &View, style: Style) {
                 style.columns() - INDENT
             )
         );
+    }
+    for line in view.host.iter().flat_map(host::blind) {
+        any = true;
+        let _ = writeln!(out, "{:INDENT$}{}", "", cut(&line, style.columns() - INDENT));
     }
     if !any {
         let nothing = if counters.packets == 0 {

@@ -60,6 +60,7 @@ pub(crate) fn server(id: &str, endpoint: &str) -> Server {
         auth: Some(Auth::None),
         any_origin: false,
         bound_before: None,
+        hosted: None,
         scope: Scope::of(endpoint.ip()),
         approval: None,
         seen: span(0, 10),

@@ -19,7 +19,8 @@ fn runs() {
 }
 
 fn client() {
-    let mut stream = TcpStream::connect((SERVER, PORT)).unwrap();
+    let server = std::env::var("TO").unwrap_or_else(|_| SERVER.to_owned());
+    let mut stream = TcpStream::connect((&*server, PORT)).unwrap();
     let initialize = json!({
         "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test-client", "version": "1"},
     });
@@ -36,7 +37,7 @@ fn client() {
             "Mcp-Session-Id: s-1\r\n"
         };
         let head = format!(
-            "POST /mcp HTTP/1.1\r\nHost: {SERVER}:{PORT}\r\nContent-Type: application/json\r\n\
+            "POST /mcp HTTP/1.1\r\nHost: {server}:{PORT}\r\nContent-Type: application/json\r\n\
              Accept: application/json, text/event-stream\r\n{session}Content-Length: {}\r\n\r\n",
             body.len()
         );
@@ -46,7 +47,8 @@ fn client() {
 }
 
 fn server() {
-    let listener = TcpListener::bind((SERVER, PORT)).unwrap();
+    let bind = std::env::var("BIND").unwrap_or_else(|_| SERVER.to_owned());
+    let listener = TcpListener::bind((&*bind, PORT)).unwrap();
     println!("ready");
     let mut stream = listener.accept().unwrap().0;
     while let Some(body) = read(&mut stream) {

@@ -15,8 +15,10 @@ use crate::cli::sinks::Sinks;
 use crate::config::load::Loaded;
 use crate::detect::panel::Ruleset;
 use crate::engine::Shared;
+use crate::engine::hosting::Hosting;
 use crate::engine::live::{Condition, Live};
-use crate::engine::review::review_with;
+use crate::engine::review::{Edge, review_with};
+use crate::host::{Host, Snapshot};
 use crate::log;
 use crate::metrics::Found;
 use crate::model::counters::Counters;
@@ -51,6 +53,10 @@ pub(super) struct Sensor {
     told: BTreeSet<String>,
     found: Found,
     checkup: Checkup,
+    host: Option<Host>,
+    hosting: Hosting,
+    /// What the host showed at the last round.
+    looked: Option<Arc<Snapshot>>,
 }
 
 /// The embedded store's file.
@@ -80,12 +86,15 @@ impl Sensor {
             told: BTreeSet::new(),
             found: Found::default(),
             checkup: Checkup::default(),
+            host: None,
+            hosting: Hosting::default(),
+            looked: None,
         })
     }
 
     /// Takes over a capture. `whole` is whether all interfaces are in it.
-    pub(super) fn begin(&mut self, live: Live, whole: bool) {
-        (self.live, self.whole) = (Some(live), whole);
+    pub(super) fn begin(&mut self, live: Live, whole: bool, host: Option<Host>) {
+        (self.live, self.whole, self.host) = (Some(live), whole, host);
     }
 
     /// Goes on under other rules: what is known is judged anew.
@@ -113,6 +122,20 @@ impl Sensor {
         self.sinks.hear();
         for failure in self.live.as_mut().map(Live::hear).unwrap_or_default() {
             log::warning("capture", failure);
+        }
+        if let Some(seen) = self.host.as_ref().and_then(Host::first_look) {
+            let sockets: usize = seen.spaces.iter().map(|space| space.listeners.len()).sum();
+            let (processes, spaces) = (seen.programs.len(), seen.spaces.len());
+            let told = format_args!(
+                "looking at {processes} processes and {sockets} listening sockets in {spaces} network namespaces"
+            );
+            log::info("host", told);
+        }
+        if self.host.take_if(|host| host.is_gone()).is_some() {
+            log::error(
+                "host",
+                "whoever looks at this machine's processes has ended; start the sensor again",
+            );
         }
     }
 
@@ -159,14 +182,29 @@ impl Sensor {
     pub(super) fn round(&mut self) {
         let Some(live) = &self.live else { return };
         let capture = live.capture();
-        if capture.counters == self.last && self.sinks.whole() {
+        let looked = self.host.as_ref().and_then(Host::seen);
+        let same = match (&looked, &self.looked) {
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (one, two) => one.is_none() && two.is_none(),
+        };
+        if capture.counters == self.last && self.sinks.whole() && same {
             return;
         }
+        self.looked = looked;
         self.last = capture.counters;
-        let view = review_with(&self.shared, capture, self.checkup.findings());
+        let view = self.review(capture);
         self.announce(&view);
         self.found = Found::of(&view);
         self.sinks.settle(&view);
+    }
+
+    fn review(&mut self, capture: Capture) -> View {
+        let seen = self.host.as_ref().and_then(Host::seen);
+        let edge = Edge {
+            findings: self.checkup.findings(),
+            host: seen.as_deref().map(|seen| (&mut self.hosting, seen, now())),
+        };
+        review_with(&self.shared, capture, edge)
     }
 
     fn announce(&mut self, view: &View) {
@@ -230,7 +268,7 @@ impl Sensor {
             }
             None => Default::default(),
         };
-        let view = review_with(&self.shared, capture, self.checkup.findings());
+        let view = self.review(capture);
         self.announce(&view);
         let stored = self.sinks.close(&view, self.grace);
         Finished {

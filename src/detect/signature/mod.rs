@@ -7,6 +7,7 @@ pub mod compile;
 pub mod file;
 pub mod import;
 pub mod known_bad;
+pub(crate) mod launchers;
 pub mod listing;
 pub mod names;
 pub mod poison;

@@ -106,6 +106,7 @@ fn facts(server: &Server) -> Vec<String> {
         let inferred = server.inferred.as_ref();
         facts.extend(inferred.map(|inferred| inferred.grade.reason().to_owned()));
     }
+    facts.extend(server.hosted.iter().flat_map(|hosted| super::host::facts(hosted)));
     facts.push(server.auth.map_or_else(
         || "auth unknown".to_owned(),
         |auth| match auth {
