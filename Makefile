@@ -21,7 +21,7 @@ demo: deps ## Build it, replay bundled captures and show the reports (needs no r
 
 test: lint ## Format, lints, documentation and every test
 	@.ci/deps ip
-	-@.ci/deps curl dig dnsmasq nginx node npm openssl python rsyslogd tcpdump; .ci/venv; .ci/npm
+	-@.ci/deps chromium curl dig dnsmasq nginx node npm openssl python rsyslogd tcpdump; .ci/venv; .ci/npm
 	$(CARGO) test --locked
 
 lint: deps ## Format, lints and documentation

@@ -7,6 +7,10 @@
 
 #[path = "interop/bridges.rs"]
 mod bridges;
+#[path = "interop/browser.rs"]
+mod browser;
+#[path = "interop/chromium.rs"]
+mod chromium;
 #[path = "interop/collector.rs"]
 mod collector;
 #[path = "interop/dns.rs"]
@@ -15,6 +19,8 @@ mod dns;
 mod h2;
 #[path = "interop/http_sinks.rs"]
 mod http_sinks;
+#[path = "interop/page.rs"]
+mod page;
 #[path = "interop/quic.rs"]
 mod quic;
 #[path = "interop/rsyslog.rs"]

@@ -264,7 +264,7 @@ mod tests {
             ),
             (
                 b"[x]",
-                "c.toml:1: unknown key `x`; known here: capture, engine, flow, host, inventory, live, log, metrics, packet, policy, privacy, reassembly, run, signatures, store, tls",
+                "c.toml:1: unknown key `x`; known here: capture, engine, flow, host, inventory, live, log, metrics, packet, policy, privacy, reassembly, run, signatures, store, tls, web",
             ),
             (
                 b"[policy]\npath = 1",

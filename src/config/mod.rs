@@ -228,6 +228,13 @@ mod tests {
                 user: Some("shadowtap".into()),
                 ..confine::Config::default()
             },
+            web: web::Config {
+                listen: Some(([127, 0, 0, 1], 8470).into()),
+                tokens: Some("web.tokens".into()),
+                certificate: Some("web.pem".into()),
+                key: Some("web.key".into()),
+                ..web::Config::default()
+            },
             ..Config::default()
         };
         for config in [Config::default(), set.clone()] {

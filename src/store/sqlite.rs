@@ -28,7 +28,11 @@ use crate::store::schema::{Column, Type};
 use crate::store::{Question, Rows, Store, StoreError, Value};
 
 /// Statements that lead from schema n to schema n + 1. Only ever appended to.
-const MIGRATIONS: [&str; 2] = [include_str!("sqlite.sql"), include_str!("sqlite/decisions.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("sqlite.sql"),
+    include_str!("sqlite/decisions.sql"),
+    include_str!("sqlite/findings.sql"),
+];
 
 /// The schema that this program reads and writes.
 const SCHEMA: i64 = MIGRATIONS.len() as i64;

@@ -259,7 +259,11 @@ impl Digest {
         Table {
             id: "worst",
             caption: few(same.len(), "kinds of findings by server, worst first"),
-            heads: vec![Head::new("Severity"), Head::of("Finding", "lead"), Head::new("Server")],
+            heads: vec![
+                Head::new("Severity"),
+                Head::of("Finding", "lead"),
+                Head::of("Server", "word"),
+            ],
             rows: same.iter().filter_map(row).take(FEW).collect(),
             empty: "No open finding.",
         }

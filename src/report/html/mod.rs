@@ -3,6 +3,7 @@
 //! Tables, charts and differences are small templates over typed cells; every text passes [`parts::Shown`], and the
 //! templates escape. Pure: no clock, no store, no address but those that [`doors::Doors`] makes.
 
+pub mod advice;
 pub mod chart;
 pub mod difference;
 pub mod digest;

@@ -2,9 +2,11 @@
 
 use askama::Template;
 
+use crate::model::finding::Kind;
+use crate::report::html::advice;
 use crate::report::html::difference::Difference;
 use crate::report::html::doors::Doors;
-use crate::report::html::parts::{Cell, Facts, Head, Link, Section, Shown, Table};
+use crate::report::html::parts::{Cell, Facts, Head, Link, Section, Shown, Table, Words};
 use crate::report::html::words::state;
 use crate::store::record::Record;
 use crate::store::sqlite::Decision;
@@ -29,6 +31,14 @@ pub(crate) fn show(visit: &Visit<'_>) -> Result<Reply, Problem> {
     let findings = visit.all(Word::Findings)?;
     let finding = api::find(&findings, "id", visit.id).ok_or(Problem::NotFound("finding"))?;
     let mut sections = vec![Section::new("evidence", "What was seen", &facts(&finding))];
+    if let Some(kind) = finding.text("kind").and_then(Kind::parse) {
+        let (meaning, first) = advice::of(kind);
+        let words = Words {
+            class: "",
+            lines: vec![Shown::new(meaning), Shown::new(first)],
+        };
+        sections.insert(0, Section::new("advice", "What it means, and what to do first", &words));
+    }
     if let Some(detail) = finding.map("detail") {
         if let Some(Value::Text(text)) = detail.get("difference") {
             sections.push(Section::new(

@@ -38,19 +38,14 @@ pub(crate) fn show(visit: &Visit<'_>) -> Result<Reply, Problem> {
     };
     let digest = Digest::ask(|word| visit.ask(word, &filter))?;
     let doors = Doors::Pages;
+    let unapproved = Section::new("unapproved-section", "Servers that nobody approved", &digest.share());
     let mut sections = vec![
         Section::plain("figures", &tiles(&digest)).class("bare"),
-        Section::new(
-            "unapproved-section",
-            "Servers that nobody approved",
-            &digest.unapproved(doors),
-        )
-        .class("half"),
+        unapproved.and(&digest.unapproved(doors)).class("half"),
         Section::new("worst-section", "Worst open findings", &digest.worst(doors)).class("half"),
-        Section::plain("share-section", &digest.share()).class("half"),
         Section::new("news-section", "What is new", &digest.news(doors)).class("half"),
     ];
-    sections.extend(digest.charts());
+    sections.extend(over_time(&digest));
     sections.push(Section::new("kinds-section", "What is wrong", &digest.kinds(doors)));
     sections.push(Section::new(
         "sight-section",
@@ -65,6 +60,15 @@ pub(crate) fn show(visit: &Visit<'_>) -> Result<Reply, Problem> {
         ..Page::default()
     };
     Ok(page.reply(visit.who))
+}
+
+/// Both charts in one place, beside what is new.
+fn over_time(digest: &Digest) -> Option<Section> {
+    let mut charts = [digest.servers_over_time(), digest.findings_over_time()]
+        .into_iter()
+        .flatten();
+    let first = Section::new("time-section", "Over time", &charts.next()?).class("half");
+    Some(charts.fold(first, |section, chart| section.and(&chart)))
 }
 
 fn tiles(digest: &Digest) -> Tiles {
