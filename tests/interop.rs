@@ -11,6 +11,8 @@ mod bridges;
 mod browser;
 #[path = "interop/chromium.rs"]
 mod chromium;
+#[path = "interop/clickhouse.rs"]
+mod clickhouse;
 #[path = "interop/collector.rs"]
 mod collector;
 #[path = "interop/dns.rs"]

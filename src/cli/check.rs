@@ -63,6 +63,9 @@ fn in_force(args: &Args) -> Result<String, Vec<Defect>> {
         .privacy_key()
         .map_err(|defect| defects.push(defect))
         .unwrap_or_default();
+    if let Err(defect) = loaded.clickhouse() {
+        defects.push(defect);
+    }
     let Rulebook {
         policy,
         policy_file,

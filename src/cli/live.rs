@@ -20,6 +20,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::cli::far::Far;
 use crate::cli::live::pulse::Pulse;
 use crate::cli::live::sensor::{Finished, Sensor};
 use crate::cli::replay::{Format, LOST, print};
@@ -158,15 +159,16 @@ async fn sense(args: &Args, loaded: &Loaded, shared: &Arc<Shared>) -> anyhow::Re
         return Ok(None);
     }
     let path = setup::store_path(args.store.as_deref(), loaded);
+    let far = Far::load(loaded)?;
     let mut pulse = Pulse::open(loaded)?;
     let page = serve::beside(args.web, loaded, path.as_deref())?;
     let mut host = start_host(args, loaded)?;
     // Before any thread is started, for it would keep all rights.
-    let confined = confinement::enter(args, loaded, path.as_deref())?;
+    let confined = confinement::enter(args, loaded, path.as_deref(), &far)?;
     if let Some(secrets) = &shared.settings.secrets {
         keylog::follow(loaded.keylogs(&args.keylog), secrets).context("cannot follow the key log")?;
     }
-    let mut sensor = Sensor::new(shared, path, loaded).with_context(|| under(confined.as_ref()))?;
+    let mut sensor = Sensor::new(shared, path, far, loaded).with_context(|| under(confined.as_ref()))?;
     let live = Live::start(shared, sources, args.workers.get(), &loaded.config.live)?;
     match &confined {
         Some(confined) => log::info("start", confined),

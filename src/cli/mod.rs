@@ -3,6 +3,7 @@
 pub mod approve;
 mod atomic;
 pub mod check;
+mod far;
 pub mod findings;
 mod host_watch;
 pub mod interfaces;

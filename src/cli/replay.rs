@@ -5,13 +5,16 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest as _, Sha256};
 
+use crate::cli::far::Far;
 use crate::cli::report::{moment, severity, terminal_style};
 use crate::cli::setup::{self, Rules};
+use crate::cli::sinks::Sinks;
 use crate::config::load::Loaded;
 use crate::engine::replay::{Input, Replayed, replay};
 use crate::engine::{Shared, keylog};
@@ -19,12 +22,16 @@ use crate::model::finding::Severity;
 use crate::model::server::View;
 use crate::model::stamp::Timestamp;
 use crate::report::{csv, html, ndjson, object, table};
+use crate::sink::hub::Hub;
+use crate::sink::runner::Pressure;
 use crate::source::SourceError;
 use crate::store::memory::Memory;
 use crate::stream::secrets::Secrets;
 
 /// Finished, but data was lost.
 pub(super) const LOST: u8 = 4;
+/// How long sinks that are far away may take; what they did not take by then waits in the spool.
+const SEND_GRACE: Duration = Duration::from_secs(30);
 /// A finding of `--fail-on` or above was made.
 const FAILED: u8 = 1;
 
@@ -142,9 +149,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(line) = setup::key_material(&view.capture.counters.blind) {
         eprintln!("shadowtap: {line}");
     }
-    let stored = store_path.is_none_or(|path| store(&path, &view, args));
+    let run = run_of(&view, args);
+    let stored = store_path.is_none_or(|path| store(&path, &run, &view));
+    let sent = send(&loaded, &run, &view);
     print(&view, args.format).context("cannot write the report")?;
-    Ok(ExitCode::from(exit_code(&view, args.fail_on, stored)))
+    Ok(ExitCode::from(exit_code(&view, args.fail_on, stored && sent)))
 }
 
 /// Everything that key logs hold; `None` without one.
@@ -171,11 +180,25 @@ fn exit_code(view: &View, fail_on: Option<Severity>, stored: bool) -> u8 {
 }
 
 /// Writes what was found; `false` when it could not be kept, which never keeps the report from being printed.
-fn store(path: &Path, view: &View, args: &Args) -> bool {
-    match setup::write(path, &run_of(view, args), view) {
+fn store(path: &Path, run: &str, view: &View) -> bool {
+    match setup::write(path, run, view) {
         Ok(()) => true,
         Err(error) => {
             eprintln!("shadowtap: nothing was stored: {error:#}; `--store none` replays without a store");
+            false
+        }
+    }
+}
+
+/// Sends what was found to the sinks that are far away; `false` when it is neither there nor kept for later, which never
+/// keeps the report from being printed.
+fn send(loaded: &Loaded, run: &str, view: &View) -> bool {
+    let mut hub = Hub::default();
+    let started = Far::load(loaded).map_err(anyhow::Error::from);
+    match started.and_then(|far| far.start(&mut hub, run, Pressure::Wait)) {
+        Ok(()) => Sinks::new(hub).close(view, SEND_GRACE),
+        Err(error) => {
+            eprintln!("shadowtap: nothing was sent: {error:#}");
             false
         }
     }

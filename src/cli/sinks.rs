@@ -31,6 +31,7 @@ pub(super) struct Sinks {
 #[derive(Debug, Default)]
 struct Told {
     failing: bool,
+    unspooled: bool,
     lost: u64,
 }
 
@@ -79,20 +80,30 @@ impl Sinks {
             if told.failing && !tally.failing {
                 log::info("sink-works", format_args!("{name}: works again"));
             }
-            // What a full queue turned away goes with the next round.
-            let lost = tally.rejected + tally.undelivered;
-            if lost > told.lost {
-                let more = lost - told.lost;
-                log::error("sink-lost", format_args!("{name}: {more} records could not be written"));
+            if let Some(error) = tally.spool_error.as_deref().filter(|_| !told.unspooled) {
+                let error = terminal(error);
+                log::error(
+                    "spool-fails",
+                    format_args!("{name}: what waits for it cannot be kept: {error}"),
+                );
             }
-            (told.failing, told.lost) = (tally.failing, lost);
+            let lost = lost(&tally);
+            if lost > told.lost {
+                let (more, fates) = (lost - told.lost, fates(&tally));
+                log::error("sink-lost", format_args!("{name}: {more} records are lost: {fates}"));
+            }
+            *told = Told {
+                failing: tally.failing,
+                unspooled: tally.spool_error.is_some(),
+                lost,
+            };
         }
     }
 
     /// Records that arrived, and records that never will.
     pub(super) fn counts(&self) -> (u64, u64) {
         self.hub.tallies().iter().fold((0, 0), |(delivered, lost), tally| {
-            (delivered + tally.delivered, lost + tally.rejected + tally.undelivered)
+            (delivered + tally.delivered, lost + self::lost(tally))
         })
     }
 
@@ -106,15 +117,36 @@ impl Sinks {
         }
         let mut arrived = self.whole;
         for tally in self.hub.close(grace) {
-            let lost = tally.rejected + tally.undelivered;
-            if lost > 0 || !self.whole {
+            let (name, why) = (&tally.name, complaint(&tally));
+            if lost(&tally) > 0 || !self.whole {
                 arrived = false;
-                let (name, why) = (&tally.name, complaint(&tally));
                 log::error("sink-lost", format_args!("{name}: not everything is there: {why}"));
+            } else if tally.waiting > 0 {
+                let waiting = tally.waiting;
+                let what = format_args!("{name}: {waiting} records wait in the spool for the next start: {why}");
+                log::warning("sink-waits", what);
             }
         }
         arrived
     }
+}
+
+/// Records that will never arrive. What a full queue turned away goes with the next round.
+const fn lost(tally: &Tally) -> u64 {
+    tally.lost() - tally.shed
+}
+
+/// What became of those that are lost.
+fn fates(tally: &Tally) -> String {
+    let fates = [
+        (tally.rejected, "refused by it"),
+        (tally.evicted, "too much, or too old, for the spool"),
+        (tally.undelivered, "given up"),
+    ];
+    let told = fates.iter().filter(|(count, _)| *count > 0);
+    told.map(|(count, fate)| format!("{count} {fate}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn complaint(tally: &Tally) -> String {

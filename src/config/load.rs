@@ -6,11 +6,15 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::Config;
 use crate::model::defect::Defect;
 use crate::policy::Policy;
 use crate::policy::pins::Pins;
+use crate::sink::secret::Secret;
+use crate::sink::tls::Trust;
+use crate::store::clickhouse;
 
 /// Where the configuration is looked for without `--config`, in this order.
 const DEFAULT_FILES: [&str; 2] = ["shadowtap.toml", "/etc/shadowtap/shadowtap.toml"];
@@ -153,6 +157,75 @@ impl Loaded {
         self.config.store.path.as_ref().map(|path| self.beside(path))
     }
 
+    /// The ClickHouse server as configured, with its password; `None` when there is none.
+    ///
+    /// # Errors
+    /// What is wrong with the section, or the file with the password.
+    pub fn clickhouse(&self) -> Result<Option<clickhouse::Server>, Defect> {
+        let config = &self.config.clickhouse;
+        let address = config.address().map_err(|wrong| self.defect_in("clickhouse", wrong))?;
+        address.map(|address| self.clickhouse_at(address)).transpose()
+    }
+
+    /// A ClickHouse server at another address, as the section says for the rest.
+    ///
+    /// # Errors
+    /// What is wrong with a file that is named there.
+    pub fn clickhouse_at(&self, address: clickhouse::Address) -> Result<clickhouse::Server, Defect> {
+        let config = &self.config.clickhouse;
+        let password = match &config.password_file {
+            Some(file) => {
+                let file = self.beside(file);
+                Some(Secret::from_file(&file).map_err(|(what, cure)| defect(&file, what, cure))?)
+            }
+            None => Secret::from_environment(clickhouse::PASSWORD_VARIABLE).ok(),
+        };
+        let tls = address.encrypted.then(|| self.clickhouse_trust()).transpose()?;
+        let user = std::env::var(clickhouse::USER_VARIABLE)
+            .ok()
+            .filter(|user| !user.is_empty());
+        Ok(clickhouse::Server {
+            address,
+            tls,
+            user: user.unwrap_or_else(|| config.user.clone()),
+            password,
+            timeout_ms: config.timeout_ms,
+            layout: config.layout(),
+            migrate: config.migrate,
+        })
+    }
+
+    fn clickhouse_trust(&self) -> Result<Arc<rustls::ClientConfig>, Defect> {
+        let config = &self.config.clickhouse;
+        let place = |path: &Option<PathBuf>| path.as_ref().map(|path| self.beside(path));
+        let (ca, certificate, key) = (place(&config.ca), place(&config.certificate), place(&config.key));
+        let identity = match (&certificate, &key) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some((&**certificate, &**key)),
+            _ => {
+                let what = "a certificate needs its key, and a key its certificate".to_owned();
+                return Err(self.defect_in("clickhouse", ("certificate", what, "name both, or neither".to_owned())));
+            }
+        };
+        let trust = Trust::load(ca.as_deref(), identity).and_then(|trust| trust.client());
+        trust.map_err(|error| defect(&error.file, error.what, error.cure))
+    }
+
+    /// A mistake in a value, with the line of its key.
+    fn defect_in(&self, section: &str, (key, what, cure): clickhouse::Wrong) -> Defect {
+        let file = self.file.clone().unwrap_or_else(|| PathBuf::from("configuration"));
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        Defect {
+            line: line_of(&text, section, key),
+            ..defect(&file, what, cure)
+        }
+    }
+
+    /// The folder of outboxes as configured, if it is.
+    pub fn spool_dir(&self) -> Option<PathBuf> {
+        self.config.spool.dir.as_ref().map(|path| self.beside(path))
+    }
+
     /// A path as the configuration means it: relative to the folder that the configuration is in.
     pub(crate) fn beside(&self, path: &Path) -> PathBuf {
         let folder = self.file.as_ref().and_then(|file| file.parent());
@@ -182,6 +255,14 @@ impl Policy {
 /// When it is not there, may not be read, or is no text.
 pub fn read(file: &Path) -> Result<String, Defect> {
     fs::read_to_string(file).map_err(|error| unreadable(file, &error))
+}
+
+/// Line of a key within its section, from 1.
+fn line_of(text: &str, section: &str, key: &str) -> Option<usize> {
+    let header = format!("[{section}]");
+    let mut lines = text.lines().enumerate().skip_while(|(_, line)| line.trim() != header);
+    let at = lines.find(|(_, line)| line.split('=').next().is_some_and(|name| name.trim() == key));
+    at.map(|(nth, _)| nth + 1)
 }
 
 fn read_key(file: &Path) -> Result<Vec<u8>, Defect> {
@@ -264,7 +345,7 @@ mod tests {
             ),
             (
                 b"[x]",
-                "c.toml:1: unknown key `x`; known here: capture, engine, flow, host, inventory, live, log, metrics, packet, policy, privacy, reassembly, run, signatures, store, tls, web",
+                "c.toml:1: unknown key `x`; known here: capture, clickhouse, engine, flow, host, inventory, live, log, metrics, packet, policy, privacy, reassembly, run, sensor, signatures, spool, store, tls, web",
             ),
             (
                 b"[policy]\npath = 1",

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{live, settings as engine};
 use crate::inventory::admission::InventoryConfig;
+use crate::sink::outbox;
+use crate::store::clickhouse;
 use crate::store::sqlite::Retention;
 use crate::stream::{reassembly, secrets};
 use crate::{confine, flow, host, log, metrics, packet, policy, source, web};
@@ -23,6 +25,8 @@ use crate::{confine, flow, host, log, metrics, packet, policy, source, web};
 pub struct Config {
     /// How interfaces are captured.
     pub capture: source::live::Config,
+    /// The ClickHouse server that records go to.
+    pub clickhouse: clickhouse::Config,
     /// Checksums and the size of messages.
     pub engine: engine::Config,
     /// Bounds of the flow tables.
@@ -47,14 +51,26 @@ pub struct Config {
     pub reassembly: reassembly::Config,
     /// What a live sensor gives up before it looks into packets.
     pub run: confine::Config,
+    /// What this sensor is called.
+    pub sensor: Sensor,
     /// The operator's own rules.
     pub signatures: Signatures,
+    /// What waits for sinks that are far away.
+    pub spool: outbox::Config,
     /// The embedded store.
     pub store: Store,
     /// Key material of connections that the operator owns.
     pub tls: secrets::Config,
     /// The web page.
     pub web: web::Config,
+}
+
+/// The section `[sensor]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sensor {
+    /// Its name, by which many sensors are told apart.
+    pub name: Option<String>,
 }
 
 /// The section `[signatures]`.
@@ -115,6 +131,42 @@ const COMMENTS: &[(&str, &str, &str)] = &[
         "Address and port for /metrics (Prometheus), /healthz and /readyz, as \"127.0.0.1:9470\". Without it: none.",
     ),
     (
+        "clickhouse",
+        "url",
+        "Address of ClickHouse's HTTP interface, such as https://clickhouse.example.com:8443. Without it nothing is sent.",
+    ),
+    (
+        "clickhouse",
+        "user",
+        "User; SHADOWTAP_CLICKHOUSE_USER in the environment wins.",
+    ),
+    (
+        "clickhouse",
+        "password_file",
+        "File (mode 0600) with the password. Without it: SHADOWTAP_CLICKHOUSE_PASSWORD in the environment, else none.",
+    ),
+    (
+        "clickhouse",
+        "ca",
+        "Certificates (PEM) that the server's must rest on. Without it: those of the system.",
+    ),
+    (
+        "clickhouse",
+        "certificate",
+        "Certificate (PEM) that the sensor shows, if the server asks for one.",
+    ),
+    ("clickhouse", "key", "Key (PEM, mode 0600) of that certificate."),
+    (
+        "clickhouse",
+        "cluster",
+        "Name of the cluster, for replicated and distributed tables. Without it: a single node.",
+    ),
+    (
+        "clickhouse",
+        "migrate",
+        "Whether a sensor makes the tables. Off where it may only insert: `shadowtap schema --print` shows the statements.",
+    ),
+    (
         "packet",
         "vxlan_ports",
         "UDP destination ports whose datagrams are opened when they are the tunnel in every field; an empty list opens \
@@ -151,6 +203,17 @@ const COMMENTS: &[(&str, &str, &str)] = &[
         "run",
         "reopen",
         "Whether CAP_NET_RAW is kept, so that an interface that went is captured again when it is back.",
+    ),
+    (
+        "sensor",
+        "name",
+        "Name of this sensor on everything that it sends. Without it: the name of this machine.",
+    ),
+    (
+        "spool",
+        "dir",
+        "Folder of what waits for sinks that are away; \"none\" keeps it in memory. Without it: spool beside the default \
+         store.",
     ),
     (
         "tls",
@@ -243,7 +306,8 @@ mod tests {
         let text = set.render();
         let at = text.find("path = \"p.toml\"\n").unwrap();
         assert!(text[..at].ends_with("if there is one.\n"), "{text}");
-        assert!(!text.contains("not set"));
+        let unset = |config: &Config| config.render().matches("is not set").count();
+        assert_eq!(unset(&set) + 2, unset(&Config::default()));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod file;
 pub mod http;
 pub mod hub;
 mod ledger;
+pub mod outbox;
 pub mod remote;
 pub mod runner;
 pub mod secret;

@@ -4,6 +4,7 @@
 //! [`memory`] answers over a snapshot of the inventory and is the oracle of the databases: the same events give the
 //! same rows in the same order everywhere. What this folder does not do: render. `report/` turns rows into text.
 
+pub mod clickhouse;
 pub mod memory;
 pub mod query;
 pub mod record;
@@ -15,9 +16,11 @@ pub mod when;
 pub(crate) mod fixture;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::model::finding::{Kind, Severity};
+use crate::model::server::Lookup;
 use crate::model::stamp::Timestamp;
 use crate::store::schema::Column;
 
@@ -263,6 +266,27 @@ pub enum StoreError {
         /// The latest that is known.
         known: i64,
     },
+}
+
+/// Key of a client in a database.
+fn client_id(addr: IpAddr, name: Option<&str>, version: Option<&str>) -> String {
+    json(&(addr, name, version))
+}
+
+/// Key of a lookup in a database.
+fn lookup_id(lookup: &Lookup) -> String {
+    json(&(
+        &lookup.name,
+        &lookup.kind,
+        &*lookup.signature,
+        lookup.via,
+        lookup.client,
+    ))
+}
+
+/// Texts, lists and maps of texts always have a JSON form.
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Where the store is unless `--store` names one: `$SHADOWTAP_STORE`; else below `/var/lib/shadowtap` when that

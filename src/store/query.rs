@@ -21,6 +21,48 @@ pub(crate) struct Plan {
     limit: Option<u64>,
 }
 
+/// What the databases write differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Lists and moments have types of their own.
+    ClickHouse,
+    /// Lists are JSON, moments are nanoseconds.
+    Sqlite,
+}
+
+impl Dialect {
+    /// A column as it is read.
+    fn cell(self, column: &Column) -> String {
+        match (self, column.kind) {
+            (Self::ClickHouse, Type::Time) => format!("toUnixTimestamp64Nano(\"{}\")", column.name),
+            _ => format!("\"{}\"", column.name),
+        }
+    }
+
+    const fn placeholder(self, value: &Value) -> &'static str {
+        match (self, value) {
+            (Self::ClickHouse, Value::Time(_)) => "fromUnixTimestamp64Nano(?, 'UTC')",
+            _ => "?",
+        }
+    }
+
+    /// Whether a list has an element.
+    fn holds(self, name: &str) -> String {
+        match self {
+            Self::ClickHouse => format!("has(\"{name}\", ?)"),
+            Self::Sqlite => format!("EXISTS (SELECT 1 FROM json_each(\"{name}\") WHERE value = ?)"),
+        }
+    }
+
+    /// Absent values come first.
+    const fn nulls(self) -> &'static str {
+        match self {
+            Self::ClickHouse => " NULLS FIRST",
+            Self::Sqlite => "",
+        }
+    }
+}
+
 /// Holds when any of the columns passes.
 #[derive(Debug)]
 struct Condition {
@@ -75,33 +117,35 @@ impl Plan {
         self.conditions.push(Condition { columns, test, value });
     }
 
-    /// The SELECT for SQLite, and its parameters in order.
-    pub(crate) fn sql(&self) -> (String, Vec<&Value>) {
-        let mut sql = String::from("SELECT ");
-        for (nth, column) in self.schema.columns.iter().enumerate() {
-            let comma = if nth == 0 { "" } else { ", " };
-            let _ = write!(sql, "{comma}\"{}\"", column.name);
-        }
-        let _ = write!(sql, " FROM {}", self.schema.word.name());
+    /// The SELECT, and its parameters in order.
+    pub(crate) fn sql(&self, dialect: Dialect) -> (String, Vec<&Value>) {
+        let cells: Vec<String> = self.schema.columns.iter().map(|column| dialect.cell(column)).collect();
+        let mut sql = format!("SELECT {} FROM {}", cells.join(", "), self.schema.word.name());
         let mut parameters = Vec::new();
         for (nth, condition) in self.conditions.iter().enumerate() {
             sql.push_str(if nth == 0 { " WHERE (" } else { " AND (" });
             for (nth, name) in condition.columns.iter().enumerate() {
                 sql.push_str(if nth == 0 { "" } else { " OR " });
+                let value = dialect.placeholder(&condition.value);
                 let list = self.column(name).is_some_and(|column| column.kind == Type::List);
                 let _ = match condition.test {
-                    Test::AtLeast => write!(sql, "\"{name}\" >= ?"),
-                    Test::AtMost => write!(sql, "\"{name}\" <= ?"),
-                    Test::Below => write!(sql, "\"{name}\" < ?"),
-                    Test::Is if list => write!(sql, "EXISTS (SELECT 1 FROM json_each(\"{name}\") WHERE value = ?)"),
-                    Test::Is => write!(sql, "\"{name}\" = ?"),
+                    Test::AtLeast => write!(sql, "\"{name}\" >= {value}"),
+                    Test::AtMost => write!(sql, "\"{name}\" <= {value}"),
+                    Test::Below => write!(sql, "\"{name}\" < {value}"),
+                    Test::Is if list => sql.write_str(&dialect.holds(name)),
+                    Test::Is => write!(sql, "\"{name}\" = {value}"),
                 };
                 parameters.push(&condition.value);
             }
             sql.push(')');
         }
         for (nth, name) in self.schema.order.iter().enumerate() {
-            let _ = write!(sql, "{}\"{name}\"", if nth == 0 { " ORDER BY " } else { ", " });
+            let _ = write!(
+                sql,
+                "{}\"{name}\"{}",
+                if nth == 0 { " ORDER BY " } else { ", " },
+                dialect.nulls()
+            );
         }
         if let Some(limit) = self.limit {
             let _ = write!(sql, " LIMIT {}", i64::try_from(limit).unwrap_or(i64::MAX));

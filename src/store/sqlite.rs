@@ -23,7 +23,7 @@ pub use prune::{Pruned, Retention};
 pub use write::Writer;
 
 use crate::model::stamp::Timestamp;
-use crate::store::query::Plan;
+use crate::store::query::{Dialect, Plan};
 use crate::store::schema::{Column, Type};
 use crate::store::{Question, Rows, Store, StoreError, Value};
 
@@ -128,7 +128,7 @@ impl Store for Writer {
 
 fn ask(connection: &Connection, path: &Path, question: &Question) -> Result<Rows, StoreError> {
     let plan = Plan::new(question)?;
-    let (sql, parameters) = plan.sql();
+    let (sql, parameters) = plan.sql(Dialect::Sqlite);
     let columns = plan.schema.columns;
     let read = || -> rusqlite::Result<Vec<Vec<Value>>> {
         let mut statement = connection.prepare(&sql)?;

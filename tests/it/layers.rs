@@ -115,7 +115,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hashbrown", &["flow"]),
     ("httparse", &["proto"]),
     ("hyper", &["web"]),
-    ("hyper_util", &["web"]),
+    ("hyper_rustls", &["store"]),
+    ("hyper_util", &["store", "web"]),
     ("indicatif", &["cli"]),
     ("ipnet", &["policy"]),
     ("landlock", &["confine"]),
@@ -130,7 +131,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ring", &["detect", "proto", "sink", "web"]),
     ("rusqlite", &["sink", "store"]),
     // PEM files come through one module, `sink/tls.rs`.
-    ("rustls", &["cli", "sink", "store", "web"]),
+    ("rustls", &["cli", "config", "sink", "store", "web"]),
     ("rustls_native_certs", &["sink"]),
     ("rustls_pemfile", &["sink"]),
     ("seccompiler", &["confine"]),

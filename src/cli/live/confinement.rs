@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::cli::far::Far;
 use crate::cli::live::Args;
 use crate::cli::serve;
 use crate::config::load::Loaded;
@@ -18,12 +19,18 @@ use crate::store::sqlite;
 ///
 /// # Errors
 /// When a folder of ours cannot be made, or the system refuses.
-pub(super) fn enter(args: &Args, loaded: &Loaded, store: Option<&Path>) -> anyhow::Result<Option<Confined>> {
+pub(super) fn enter(
+    args: &Args,
+    loaded: &Loaded,
+    store: Option<&Path>,
+    far: &Far<'_>,
+) -> anyhow::Result<Option<Confined>> {
     let run = &loaded.config.run;
     if args.no_confine || !run.confine {
         return Ok(None);
     }
-    let plan = plan(args, loaded, store);
+    let mut plan = plan(args, loaded, store);
+    far.plan(&mut plan);
     plan.prepare()?;
     if let Some(folder) = plan.write.first() {
         // The folders for temporary files that are usual are not ours to write in any more.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::cli::far::Far;
 use crate::cli::live::health::Checkup;
 use crate::cli::setup::{hostname, now};
 use crate::cli::sinks::Sinks;
@@ -72,9 +73,16 @@ impl Sensor {
     ///
     /// # Errors
     /// When one cannot be opened.
-    pub(super) fn new(shared: &Arc<Shared>, path: Option<PathBuf>, loaded: &Loaded) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        path: Option<PathBuf>,
+        far: Far<'_>,
+        loaded: &Loaded,
+    ) -> anyhow::Result<Self> {
         let mut hub = Hub::default();
-        let store = path.map(|path| Store::open(path, loaded, &mut hub)).transpose()?;
+        let run = format!("live-{}-{}", now(), hostname());
+        let store = path.map(|path| Store::open(path, &run, loaded, &mut hub)).transpose()?;
+        far.start(&mut hub, &run, Pressure::Shed)?;
         Ok(Self {
             shared: Arc::clone(shared),
             live: None,
@@ -279,9 +287,8 @@ impl Sensor {
 }
 
 impl Store {
-    fn open(path: PathBuf, loaded: &Loaded, hub: &mut Hub) -> anyhow::Result<Self> {
-        let run = format!("live-{}-{}", now(), hostname());
-        let writer = Writer::open(&path, &run)?;
+    fn open(path: PathBuf, run: &str, loaded: &Loaded, hub: &mut Hub) -> anyhow::Result<Self> {
+        let writer = Writer::open(&path, run)?;
         hub.add(Runner::start(
             Box::new(writer),
             runner::Config::default(),
@@ -289,7 +296,7 @@ impl Store {
         )?);
         Ok(Self {
             path,
-            run,
+            run: run.to_owned(),
             retention: loaded.config.store.retention.clone(),
             pruning: None,
         })

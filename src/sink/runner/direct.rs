@@ -1,13 +1,13 @@
 //! The thread of a sink that is near: batches, retry, back-off. It keeps nothing that a sink does not take in time.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use crate::model::event::Event;
-use crate::sink::runner::Config;
 use crate::sink::runner::gauge::{Gauge, add};
 use crate::sink::runner::patience::{Patience, now};
+use crate::sink::runner::{Config, fill};
 use crate::sink::{Sink, SinkError};
 
 /// See the module.
@@ -25,20 +25,9 @@ impl Direct {
         let mut batch = Vec::with_capacity(self.config.batch_max_events.min(1_024));
         while let Ok(first) = self.events.recv() {
             batch.push(first);
-            self.fill(&mut batch);
+            fill(&self.events, &mut batch, &self.config);
             self.deliver(&batch);
             batch.clear();
-        }
-    }
-
-    /// Waits for more until the batch is full or has waited long enough.
-    fn fill(&self, batch: &mut Vec<Event>) {
-        let until = now() + Duration::from_millis(self.config.batch_wait_ms);
-        while batch.len() < self.config.batch_max_events {
-            match self.events.recv_timeout(until.saturating_duration_since(now())) {
-                Ok(event) => batch.push(event),
-                Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => return,
-            }
         }
     }
 

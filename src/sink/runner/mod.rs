@@ -2,11 +2,13 @@
 //!
 //! One bounded queue and threads of its own per sink: a slow sink hurts itself alone. A live sensor never waits for it
 //! ([`Pressure::Shed`]); a replay does ([`Pressure::Wait`]). Whatever is not delivered is counted and told at the end.
-//! This file is what the others see of a runner; `direct.rs` is the thread of a sink that is near, `gauge.rs` counts.
+//! This file is what the others see of a runner; `direct.rs` is the thread of a sink that is near,
+//! `spooled.rs` are the two of one that is far away, and `gauge.rs` counts.
 
 mod direct;
 mod gauge;
 mod patience;
+mod spooled;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +21,12 @@ pub use gauge::Tally;
 
 use crate::model::event::Event;
 use crate::sink::Sink;
+use crate::sink::outbox::Outbox;
+use crate::sink::remote::{Origin, Remote};
 use crate::sink::runner::direct::Direct;
 use crate::sink::runner::gauge::Gauge;
 use crate::sink::runner::patience::{Patience, now};
+use crate::sink::runner::spooled::{Sealer, Sender as Courier, Shared};
 
 /// Bounds of a runner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +88,7 @@ impl Runner {
         let (queue, events) = sync_channel(config.queue_max_events);
         let (closing, closed) = channel();
         let (running, done) = channel();
-        let gauge = Arc::new(Gauge::new(sink.name()));
+        let gauge = Arc::new(Gauge::new(sink.name(), false));
         let worker = Direct {
             sink,
             config,
@@ -98,6 +103,58 @@ impl Runner {
                 // Nobody listens any more when closing ran out of time.
                 let _ = running.send(());
             })?;
+        Ok(Self {
+            queue,
+            pressure,
+            gauge,
+            closing,
+            done,
+        })
+    }
+
+    /// Starts the two threads of a sink that is far away, with its outbox between them.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn remote(
+        remote: Remote,
+        outbox: Outbox,
+        origin: &Origin,
+        config: Config,
+        pressure: Pressure,
+    ) -> std::io::Result<Self> {
+        let (queue, events) = sync_channel(config.queue_max_events);
+        let (closing, closed) = channel();
+        let (running, done) = channel();
+        let (wake, woken) = sync_channel(1);
+        let gauge = Arc::new(Gauge::new(&remote.name, true));
+        gauge.stock(outbox.stock());
+        let outbox = Arc::new(Shared::new(outbox));
+        let sealer = Sealer {
+            seal: remote.seal,
+            config: config.clone(),
+            events,
+            outbox: Arc::clone(&outbox),
+            gauge: Arc::clone(&gauge),
+            wake,
+        };
+        let courier = Courier {
+            deliver: remote.deliver,
+            config,
+            outbox,
+            gauge: Arc::clone(&gauge),
+            patience: Patience::new(closed),
+            wake: woken,
+            boot: format!("{}-{:x}", origin.sensor, origin.began.micros()),
+            settled: None,
+        };
+        let thread = |half| thread::Builder::new().name(format!("{half}-{}", gauge.name()));
+        thread("seal").spawn(move || sealer.run())?;
+        thread("sink").spawn(move || {
+            courier.run();
+            // Nobody listens any more when closing ran out of time.
+            let _ = running.send(());
+        })?;
         Ok(Self {
             queue,
             pressure,
@@ -165,5 +222,16 @@ impl Closing {
             Err(RecvTimeoutError::Disconnected) => self.gauge.complain("the sink ended in a panic"),
         }
         self.gauge.last_tally()
+    }
+}
+
+/// Waits for more until there is enough, or it has waited long enough.
+fn fill(events: &Receiver<Event>, taken: &mut Vec<Event>, config: &Config) {
+    let until = now() + Duration::from_millis(config.batch_wait_ms);
+    while taken.len() < config.batch_max_events {
+        match events.recv_timeout(until.saturating_duration_since(now())) {
+            Ok(event) => taken.push(event),
+            Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => return,
+        }
     }
 }

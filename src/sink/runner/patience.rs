@@ -2,7 +2,9 @@
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::model::stamp::Timestamp;
 
 /// Pauses that end when closing begins, and closing that ends.
 #[derive(Debug)]
@@ -33,6 +35,11 @@ impl Patience {
 
     /// Whether nothing may be tried any more.
     pub(super) fn is_over(&mut self) -> bool {
+        self.has_begun() && self.until.is_some_and(|until| until <= now())
+    }
+
+    /// Whether closing has begun.
+    pub(super) fn has_begun(&mut self) -> bool {
         if self.until.is_none() {
             match self.closed.try_recv() {
                 Ok(until) => self.until = Some(until),
@@ -40,7 +47,7 @@ impl Patience {
                 Err(TryRecvError::Empty) => {}
             }
         }
-        self.until.is_some_and(|until| until <= now())
+        self.until.is_some()
     }
 }
 
@@ -51,4 +58,14 @@ impl Patience {
 )]
 pub(super) fn now() -> Instant {
     Instant::now()
+}
+
+/// What the clock on the wall says: the age of rows that wait is of it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "rows that wait outlive a process, and only this clock does, too"
+)]
+pub(super) fn wall() -> Timestamp {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }

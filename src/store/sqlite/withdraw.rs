@@ -1,7 +1,8 @@
 //! Taking back: what was written of a record of this run that turned out to be part of another.
 
 use crate::model::event::Record;
-use crate::store::sqlite::write::{Rows, client_id};
+use crate::store::client_id;
+use crate::store::sqlite::write::Rows;
 
 /// The tables that hold a record, each with its key column.
 type Tables = &'static [(&'static str, &'static str)];
@@ -20,7 +21,7 @@ impl Rows<'_> {
     /// Takes a record of this run back. Other runs keep theirs.
     pub(super) fn withdraw(&self, record: &Record) -> rusqlite::Result<()> {
         let (tables, id) = match record {
-            Record::Client { addr, name, version } => (CLIENT, client_id(*addr, name, version)),
+            Record::Client { addr, name, version } => (CLIENT, client_id(*addr, name.as_deref(), version.as_deref())),
             Record::Finding(id) => (FINDING, id.clone()),
             Record::Server(id) => (SERVER, id.clone()),
         };

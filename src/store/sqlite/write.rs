@@ -17,10 +17,10 @@ use crate::model::net::Direction;
 use crate::model::server::{Capture, Client, Lookup, Reported, Server, Session};
 use crate::model::stamp::Span;
 use crate::sink::{Sink, SinkError};
-use crate::store::StoreError;
 use crate::store::memory::{definitions, hex, hundredths};
 use crate::store::query::{address_key, rank};
 use crate::store::sqlite::{BUSY_TIMEOUT_MS, CHECKPOINT_PAGES, Found, explain, failed, foreign, migrate, schema_of};
+use crate::store::{StoreError, client_id, lookup_id};
 
 /// Tables with one row per (run, record).
 const RUN_TABLES: [&str; 12] = [
@@ -210,7 +210,7 @@ impl Rows<'_> {
 
     fn client(&self, client: &Client) -> rusqlite::Result<()> {
         let address = client.addr.to_string();
-        let id = client_id(client.addr, &client.name, &client.version);
+        let id = client_id(client.addr, client.name.as_deref(), client.version.as_deref());
         let (first, last) = times(client.seen);
         self.run(
             "INSERT OR REPLACE INTO clients_raw (id, run, client, client_name, client_version, user_agent, address_key,
@@ -281,7 +281,7 @@ impl Rows<'_> {
 
     fn lookup(&self, lookup: &Lookup) -> rusqlite::Result<()> {
         let client = lookup.client.to_string();
-        let id = json(&(&lookup.name, &lookup.kind, &*lookup.signature, lookup.via, &client));
+        let id = lookup_id(lookup);
         let (first, last) = times(lookup.seen);
         self.run(
             "INSERT OR REPLACE INTO lookups_raw (id, run, name, type, signature, category, via, client, address_key,
@@ -477,11 +477,6 @@ fn create(path: &Path) -> std::io::Result<()> {
 
 const fn times(seen: Span) -> (i64, i64) {
     (seen.first.time.nanos(), seen.last.time.nanos())
-}
-
-/// Key of a client.
-pub(super) fn client_id(addr: IpAddr, name: &Option<String>, version: &Option<String>) -> String {
-    json(&(addr.to_string(), name, version))
 }
 
 /// Counts beyond what SQLite can hold stay at the bound.
