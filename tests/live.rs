@@ -14,6 +14,8 @@ mod host;
 mod peer;
 #[path = "live/rights.rs"]
 mod rights;
+#[path = "live/tell.rs"]
+mod tell;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};

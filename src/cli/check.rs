@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::cli::setup::now;
+use crate::cli::setup::{hostname, now};
 use crate::config::load::{Loaded, Rulebook};
 use crate::detect::signature::Signatures;
 use crate::model::defect::Defect;
@@ -74,6 +74,10 @@ fn in_force(args: &Args) -> Result<String, Vec<Defect>> {
         .rulebook(args.policy.as_deref(), args.pins.as_deref(), false)
         .map_err(|found| defects.extend(found))
         .unwrap_or_default();
+    let sinks = loaded
+        .sinks(&hostname())
+        .map_err(|found| defects.extend(found))
+        .unwrap_or_default();
     let dirs = loaded.signature_dirs();
     let signatures = Signatures::load(&dirs).map_err(|found| defects.extend(found)).ok();
     defects.extend(signatures.iter().flat_map(Signatures::check));
@@ -104,6 +108,9 @@ fn in_force(args: &Args) -> Result<String, Vec<Defect>> {
         signatures.poison.rules().len(),
         dirs.len()
     );
+    for sink in &sinks {
+        let _ = writeln!(out, "# sink: {sink}");
+    }
     for (rule, when) in policy.expired(now()) {
         let _ = writeln!(out, "# expired: {rule}, since {when}: it counts no longer");
     }

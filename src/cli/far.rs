@@ -10,10 +10,12 @@ use crate::config::load::Loaded;
 use crate::confine::Plan;
 use crate::log;
 use crate::model::defect::Defect;
+use crate::model::stamp::Timestamp;
 use crate::sink::hub::Hub;
 use crate::sink::outbox::Outbox;
 use crate::sink::remote::{Origin, Remote};
 use crate::sink::runner::{Config, Pressure, Runner};
+use crate::sink::settings::Setting;
 use crate::store::{clickhouse, default_path};
 
 /// Events that are encoded at once.
@@ -26,6 +28,9 @@ const RETRY_MS: (u64, u64) = (1_000, 60_000);
 pub(super) struct Far<'a> {
     loaded: &'a Loaded,
     clickhouse: Option<clickhouse::Server>,
+    sinks: Vec<Setting>,
+    baseline: Option<Timestamp>,
+    clock: Option<fn() -> Timestamp>,
     /// The folder of outboxes; `None` keeps them in memory.
     spool: Option<PathBuf>,
 }
@@ -44,8 +49,22 @@ impl<'a> Far<'a> {
         Ok(Self {
             loaded,
             clickhouse: loaded.clickhouse()?,
+            sinks: Vec::new(),
+            baseline: None,
+            clock: None,
             spool,
         })
+    }
+
+    /// Adds sinks that events go to; until `baseline` they are told of what is new once a day. `clock` is that of a live sensor.
+    pub(super) fn with_sinks(
+        mut self,
+        sinks: Vec<Setting>,
+        baseline: Option<Timestamp>,
+        clock: Option<fn() -> Timestamp>,
+    ) -> Self {
+        (self.sinks, self.baseline, self.clock) = (sinks, baseline, clock);
+        self
     }
 
     /// Adds what they need to what a confined process keeps.
@@ -55,6 +74,17 @@ impl<'a> Far<'a> {
             plan.connect.push(address.port);
             plan.resolve |= address.host.parse::<std::net::IpAddr>().is_err();
             plan.write.extend(self.spool.clone());
+        }
+        for sink in &self.sinks {
+            plan.write.extend(self.spool.iter().chain(&sink.folder).cloned());
+            if let Some(end) = &sink.end {
+                plan.resolve |= end.address().is_none();
+                if end.datagrams {
+                    plan.datagrams = true;
+                } else {
+                    plan.connect.push(end.port);
+                }
+            }
         }
     }
 
@@ -71,7 +101,9 @@ impl<'a> Far<'a> {
         };
         let clickhouse = self.clickhouse.map(|server| clickhouse::remote(server, &origin, now));
         let clickhouse = clickhouse.transpose().context("cannot start the sink clickhouse")?;
-        let remotes: Vec<Remote> = clickhouse.into_iter().collect();
+        let (baseline, clock) = (self.baseline, self.clock);
+        let sinks = self.sinks.into_iter().map(|sink| sink.remote(baseline, clock));
+        let remotes: Vec<Remote> = clickhouse.into_iter().chain(sinks).collect();
         for remote in remotes {
             let name = Arc::clone(&remote.name);
             let outbox = outbox(&remote, self.spool.as_deref(), self.loaded)?;

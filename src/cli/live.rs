@@ -3,15 +3,17 @@
 //! The edge of the sensor: signals, timers and the store live in this thread; packets never come here. It sends nothing
 //! on a monitored network.
 
+mod baseline;
 mod confinement;
 mod health;
 mod notify;
 mod pulse;
+mod receivers;
 mod sensor;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,7 @@ use crate::engine::live::{Handles, Live};
 use crate::host::Host;
 use crate::log;
 use crate::model::net::Endpoint;
+use crate::sink::settings::Setting;
 use crate::source::live::Live as Interface;
 use crate::source::{Source, SourceError};
 use crate::stream::secrets::Secrets;
@@ -128,6 +131,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(setup::WRONG));
     };
     log::open(&loaded.config.log);
+    let Some(sinks) = setup::sinks(&loaded) else {
+        return Ok(ExitCode::from(setup::WRONG));
+    };
+    // Events and a report would be mixed there.
+    let events_alone = sinks.iter().any(|sink| sink.stdout);
     let mut settings = setup::settings(&loaded);
     (settings.eager, settings.forgets) = (true, true);
     settings.past = setup::past(setup::store_path(args.store.as_deref(), &loaded).as_deref());
@@ -136,7 +144,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let shared = Arc::new(Shared::new(settings, ruleset));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let finished = runtime.block_on(sense(args, &loaded, &shared));
+    let finished = runtime.block_on(sense(args, &loaded, &shared, sinks));
     // What hangs was given its grace already.
     runtime.shutdown_background();
     let Some(Finished { view, whole }) = finished? else {
@@ -145,24 +153,35 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(line) = setup::key_material(&view.capture.counters.blind) {
         eprintln!("shadowtap: {line}");
     }
-    print(&view, args.format).context("cannot write the report")?;
+    if !events_alone {
+        print(&view, args.format).context("cannot write the report")?;
+    }
     let lost = view.capture.counters.lost.matters() || !whole;
     Ok(ExitCode::from(if lost { LOST } else { 0 }))
 }
 
 /// From the first interface to the last report; `None` when no interface ever worked.
-async fn sense(args: &Args, loaded: &Loaded, shared: &Arc<Shared>) -> anyhow::Result<Option<Finished>> {
+async fn sense(
+    args: &Args,
+    loaded: &Loaded,
+    shared: &Arc<Shared>,
+    sinks: Vec<Setting>,
+) -> anyhow::Result<Option<Finished>> {
     // Before anything is opened, so that a signal never finds the default action.
     let mut signals = Signals::listen()?;
-    let (sources, whole) = open(args, loaded)?;
+    let (sources, whole) = open(args, loaded, &receivers::ends(&sinks))?;
     if sources.is_empty() {
         return Ok(None);
     }
     let path = setup::store_path(args.store.as_deref(), loaded);
-    let far = Far::load(loaded)?;
     let mut pulse = Pulse::open(loaded)?;
     let page = serve::beside(args.web, loaded, path.as_deref())?;
     let mut host = start_host(args, loaded)?;
+    let baseline = baseline::until(
+        loaded.config.alerts.baseline_days,
+        path.as_deref().and_then(Path::parent),
+    );
+    let far = Far::load(loaded)?.with_sinks(sinks, baseline, Some(setup::now));
     // Before any thread is started, for it would keep all rights.
     let confined = confinement::enter(args, loaded, path.as_deref(), &far)?;
     if let Some(secrets) = &shared.settings.secrets {
@@ -267,17 +286,14 @@ fn reload(sensor: &mut Sensor, rules: &Rules, before: &Loaded) {
 }
 
 /// Opens every interface that can be opened, and whether those are all. What cannot is told.
-fn open(args: &Args, loaded: &Loaded) -> anyhow::Result<(Vec<Handles>, bool)> {
+fn open(args: &Args, loaded: &Loaded, receivers: &[Endpoint]) -> anyhow::Result<(Vec<Handles>, bool)> {
     let mut config = loaded.config.capture.clone();
     config.bpf = args.bpf.clone().or(config.bpf);
     config.snap_len_bytes = args.snap_len.unwrap_or(config.snap_len_bytes);
     config.buffer_bytes = args.buffer_bytes.unwrap_or(config.buffer_bytes);
     config.promiscuous &= !args.no_promiscuous;
-    let exclude: Vec<Endpoint> = args
-        .exclude
-        .iter()
-        .map(|end| Endpoint::new(end.ip(), end.port()))
-        .collect();
+    let given = args.exclude.iter().map(|end| Endpoint::new(end.ip(), end.port()));
+    let exclude: Vec<Endpoint> = given.chain(receivers.iter().copied()).collect();
     let workers = args.workers.get();
     let mut sources: Vec<Handles> = Vec::new();
     let mut whole = true;

@@ -24,6 +24,7 @@ use crate::model::stamp::Timestamp;
 use crate::report::{csv, html, ndjson, object, table};
 use crate::sink::hub::Hub;
 use crate::sink::runner::Pressure;
+use crate::sink::settings::Setting;
 use crate::source::SourceError;
 use crate::store::memory::Memory;
 use crate::stream::secrets::Secrets;
@@ -125,6 +126,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some((loaded, ruleset)) = setup::load(&args.rules) else {
         return Ok(ExitCode::from(setup::WRONG));
     };
+    let Some(mut sinks) = setup::sinks(&loaded) else {
+        return Ok(ExitCode::from(setup::WRONG));
+    };
+    // Standard output is the report's.
+    sinks.retain(|sink| sink.replay && !sink.stdout);
     let mut settings = setup::settings(&loaded);
     let store_path = setup::store_path(args.store.as_deref(), &loaded);
     settings.past = setup::past(store_path.as_deref());
@@ -151,7 +157,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let run = run_of(&view, args);
     let stored = store_path.is_none_or(|path| store(&path, &run, &view));
-    let sent = send(&loaded, &run, &view);
+    let sent = send(&loaded, sinks, &run, &view);
     print(&view, args.format).context("cannot write the report")?;
     Ok(ExitCode::from(exit_code(&view, args.fail_on, stored && sent)))
 }
@@ -192,9 +198,10 @@ fn store(path: &Path, run: &str, view: &View) -> bool {
 
 /// Sends what was found to the sinks that are far away; `false` when it is neither there nor kept for later, which never
 /// keeps the report from being printed.
-fn send(loaded: &Loaded, run: &str, view: &View) -> bool {
+fn send(loaded: &Loaded, sinks: Vec<Setting>, run: &str, view: &View) -> bool {
     let mut hub = Hub::default();
     let started = Far::load(loaded).map_err(anyhow::Error::from);
+    let started = started.map(|far| far.with_sinks(sinks, None, None));
     match started.and_then(|far| far.start(&mut hub, run, Pressure::Wait)) {
         Ok(()) => Sinks::new(hub).close(view, SEND_GRACE),
         Err(error) => {

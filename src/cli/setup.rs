@@ -19,6 +19,7 @@ use crate::model::past::Past;
 use crate::model::server::View;
 use crate::model::stamp::Timestamp;
 use crate::sink::Sink as _;
+use crate::sink::settings::Setting;
 use crate::store::sqlite::{Reader, Writer};
 use crate::store::{StoreError, default_path};
 
@@ -193,6 +194,22 @@ pub fn events(view: &View) -> Vec<Event> {
 pub fn now() -> Timestamp {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_nanos(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// The sinks of this sensor that are far away. Mistakes go to standard error, one a line; then there is nothing to run with.
+pub fn sinks(loaded: &Loaded) -> Option<Vec<Setting>> {
+    match loaded.sinks(&hostname()) {
+        Ok(mut sinks) => {
+            sinks.retain(Setting::is_ours);
+            Some(sinks)
+        }
+        Err(defects) => {
+            for defect in defects {
+                eprintln!("{defect}");
+            }
+            None
+        }
+    }
 }
 
 /// Name of this machine: what tells the runs of several sensors apart.

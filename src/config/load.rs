@@ -13,6 +13,9 @@ use crate::model::defect::Defect;
 use crate::policy::Policy;
 use crate::policy::pins::Pins;
 use crate::sink::secret::Secret;
+use crate::sink::secret::open_to_others;
+use crate::sink::settings::{Context, Setting, resolve};
+use crate::sink::siem::notice::Sensor;
 use crate::sink::tls::Trust;
 use crate::store::clickhouse;
 
@@ -226,6 +229,28 @@ impl Loaded {
         self.config.spool.dir.as_ref().map(|path| self.beside(path))
     }
 
+    /// Every configured sink that is far away, checked and built; `host` is the sensor's name where none is configured.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn sinks(&self, host: &str) -> Result<Vec<Setting>, Vec<Defect>> {
+        let Some(file) = &self.file else {
+            return Ok(Vec::new());
+        };
+        // Once more, for the lines of what is wrong.
+        let text = read(file).map_err(|defect| vec![defect])?;
+        let context = Context {
+            file,
+            text: &text,
+            beside: &|path| self.beside(path),
+            sensor: &Sensor {
+                name: self.config.sensor.name.as_deref().unwrap_or(host).into(),
+                version: env!("CARGO_PKG_VERSION").into(),
+            },
+        };
+        resolve(&self.config.sinks, &context)
+    }
+
     /// A path as the configuration means it: relative to the folder that the configuration is in.
     pub(crate) fn beside(&self, path: &Path) -> PathBuf {
         let folder = self.file.as_ref().and_then(|file| file.parent());
@@ -283,19 +308,6 @@ fn read_key(file: &Path) -> Result<Vec<u8>, Defect> {
     Ok(key.to_owned())
 }
 
-/// The permissions of a file that others than its owner may use.
-#[cfg(unix)]
-fn open_to_others(file: &Path) -> Option<u32> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = fs::metadata(file).ok()?.permissions().mode() & 0o7777;
-    (mode & 0o077 != 0).then_some(mode)
-}
-
-#[cfg(not(unix))]
-fn open_to_others(_file: &Path) -> Option<u32> {
-    None
-}
-
 fn unreadable(file: &Path, error: &io::Error) -> Defect {
     let (what, cure) = match error.kind() {
         io::ErrorKind::InvalidData => ("is not UTF-8", "save it as UTF-8 text"),
@@ -345,7 +357,7 @@ mod tests {
             ),
             (
                 b"[x]",
-                "c.toml:1: unknown key `x`; known here: capture, clickhouse, engine, flow, host, inventory, live, log, metrics, packet, policy, privacy, reassembly, run, sensor, signatures, spool, store, tls, web",
+                "c.toml:1: unknown key `x`; known here: alerts, capture, clickhouse, engine, flow, host, inventory, live, log, metrics, packet, policy, privacy, reassembly, run, sensor, signatures, sinks, spool, store, tls, web",
             ),
             (
                 b"[policy]\npath = 1",

@@ -10,9 +10,11 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use toml::Spanned;
 
 use crate::engine::{live, settings as engine};
 use crate::inventory::admission::InventoryConfig;
+use crate::sink::config as sink;
 use crate::sink::outbox;
 use crate::store::clickhouse;
 use crate::store::sqlite::Retention;
@@ -23,6 +25,8 @@ use crate::{confine, flow, host, log, metrics, packet, policy, source, web};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// How loud the first weeks are.
+    pub alerts: sink::Alerts,
     /// How interfaces are captured.
     pub capture: source::live::Config,
     /// The ClickHouse server that records go to.
@@ -55,6 +59,9 @@ pub struct Config {
     pub sensor: Sensor,
     /// The operator's own rules.
     pub signatures: Signatures,
+    /// Who is told, and how.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<Spanned<sink::Config>>,
     /// What waits for sinks that are far away.
     pub spool: outbox::Config,
     /// The embedded store.
@@ -118,6 +125,11 @@ const COMMENTS: &[(&str, &str, &str)] = &[
         "host",
         "enabled",
         "Whether live capture also looks at sockets and processes of its own machine, as --host does.",
+    ),
+    (
+        "alerts",
+        "baseline_days",
+        "Days from the first start in which sinks are told of new servers once a day, and at once of critical findings only.",
     ),
     ("log", "format", "Form of the lines on standard error: text or json."),
     (

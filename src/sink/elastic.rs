@@ -1,6 +1,6 @@
 //! Elasticsearch and OpenSearch: `_bulk` with `create`, so that a repeat is told by its id and not written twice.
 //!
-//! An answer of 200 may hide items that failed: 409 is in already, 429 and 5xx go again by themselves, all else will never go in
+//! An answer of 200 may hide items that failed: 409 is in already, 429, 5xx and what an operator can mend (rights, an index) go again by themselves, all else will never go in
 //! and is told with the first reason.
 
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ impl Elastic {
             let told = &item["create"];
             match told["status"].as_u64() {
                 Some(200..=299 | 409) => self.progress.done(*at),
-                Some(429 | 500..=599) | None => {
+                Some(401 | 403 | 404 | 429 | 500..=599) | None => {
                     let _ = again.get_or_insert_with(|| why(told));
                 }
                 Some(_) => self.progress.refuse(*at, &why(told)),

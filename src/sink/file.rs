@@ -98,6 +98,9 @@ impl Lines {
 
 impl Open {
     fn new(path: &Path, now: Timestamp) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
         let mut file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
         let bytes = file.seek(SeekFrom::End(0))?;
         let modified = file.metadata()?.mtime();
@@ -237,11 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_for_later() {
+    fn a_folder_is_made_and_what_cannot_be_is_for_later() {
         let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("no"), "").unwrap();
         let mut sink = Lines::new(folder.path().join("no/e"), sink(&folder, 8).rotation);
         assert!(matches!(sink.deliver(&batch(0, &["a"])), Err(SinkError::Retry(_))));
-        fs::create_dir(folder.path().join("no")).unwrap();
+        fs::remove_file(folder.path().join("no")).unwrap();
         sink.deliver(&batch(0, &["a"])).unwrap();
     }
 }

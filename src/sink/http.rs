@@ -78,15 +78,16 @@ impl Client {
         for (name, value) in more {
             request = request.header(*name, *value);
         }
-        let answer = if self.gzip {
-            let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-            let packed = packed.write_all(body).and_then(|()| packed.finish());
-            let packed = packed.map_err(|error| self.later(&error))?;
-            request.header("Content-Encoding", "gzip").send(&packed[..])
+        let packed;
+        let body = if self.gzip {
+            let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+            packed = packer.write_all(body).and_then(|()| packer.finish());
+            request = request.header("Content-Encoding", "gzip");
+            packed.as_deref().unwrap_or_default()
         } else {
-            request.send(body)
+            body
         };
-        let mut answer = answer.map_err(|error| self.later(&error))?;
+        let mut answer = request.send(body).map_err(|error| self.later(&error))?;
         let status = answer.status().as_u16();
         let body = answer.body_mut().with_config().limit(ANSWER_MAX_BYTES).read_to_vec();
         Ok(Answer {
@@ -95,8 +96,13 @@ impl Client {
         })
     }
 
-    fn later(&self, error: &dyn std::fmt::Display) -> SinkError {
-        SinkError::Retry(format!("{}: {error}", self.place))
+    fn later(&self, error: &ureq::Error) -> SinkError {
+        let why = match error {
+            // It holds the address, which may be a secret.
+            ureq::Error::BadUri(_) => "the URL is none".to_owned(),
+            error => error.to_string(),
+        };
+        SinkError::Retry(format!("{}: {why}", self.place))
     }
 
     /// What a status that is no success means for the batch.

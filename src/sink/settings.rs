@@ -4,6 +4,7 @@
 
 mod checks;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -68,6 +69,27 @@ pub struct Setting {
     deliver: Box<dyn Deliver>,
 }
 
+/// For people: its name, and where it goes.
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.name)?;
+        match (&self.end, &self.folder) {
+            (Some(end), _) => write!(f, ", to {} port {}", end.host, end.port)?,
+            (None, Some(folder)) => write!(f, ", into {}", folder.display())?,
+            (None, None) => write!(f, ", on standard output")?,
+        }
+        let ours = if self.is_ours() { "" } else { ", for other sensors" };
+        let replay = if self.replay { ", of replays, too" } else { "" };
+        write!(f, "{ours}{replay}")
+    }
+}
+
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Setting({self})")
+    }
+}
+
 /// Where a sink connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
@@ -92,9 +114,10 @@ impl Setting {
         self.sensors.is_empty() || self.sensors.iter().any(|name| **name == *self.sensor.name)
     }
 
-    /// The sink; until `baseline` it is told of what is new once a day.
-    pub fn remote(self, baseline: Option<Timestamp>) -> Remote {
-        let gate = Gate::new(self.filter, self.sensor.name.clone()).with_baseline(baseline);
+    /// The sink; until `baseline` it is told of what is new once a day. `clock` is that of a live sensor.
+    pub fn remote(self, baseline: Option<Timestamp>, clock: Option<fn() -> Timestamp>) -> Remote {
+        let gate = Gate::new(self.filter, self.sensor.name.clone());
+        let gate = gate.with_baseline(baseline).with_clock(clock);
         Remote {
             name: self.name.into(),
             seal: Box::new(Forward::new(gate, self.sensor, self.shape)),

@@ -71,10 +71,14 @@ impl Splunk {
             .map(|channel| ("X-Splunk-Request-Channel", &**channel))
             .collect();
         let answer = self.client.post(&url, "application/json", body.as_bytes(), &channel)?;
-        if answer.status != 200 {
-            return Err(self.client.refusal(&answer));
-        }
         let said: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        if answer.status != 200 {
+            return Err(match (self.client.refusal(&answer), said["code"].as_u64()) {
+                // An index or a channel that the token may not use: an operator can mend that.
+                (SinkError::Reject(why), Some(7 | 10 | 11)) => SinkError::Retry(why),
+                (refusal, _) => refusal,
+            });
+        }
         match (&self.channel, said["ackId"].as_u64()) {
             (None, _) => Ok(()),
             (Some(channel), Some(ack)) => self.await_ack(channel, ack),

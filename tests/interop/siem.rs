@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::tools::{attempt, beside, packages, python, run};
+use serde_json::Value;
+
+use crate::collector::Collector;
+use crate::tools::{attempt, beside, packages, program, python, run, sensor};
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -24,7 +27,7 @@ fn events_fit_their_json_schema() {
     attempt(|| {
         let folder = tempfile::tempdir().unwrap();
         let schemas = folder.path().join("schemas.json");
-        let printed = super::tools::sensor().args(["schema", "--events"]).output().unwrap();
+        let printed = sensor().args(["schema", "--events"]).output().unwrap();
         std::fs::write(&schemas, printed.stdout).unwrap();
         let samples = file("src/sink/siem/schema/samples.ndjson");
         checked(&[Path::new("schema"), &schemas, &samples]).map(drop)
@@ -39,7 +42,7 @@ fn events_are_detection_findings_of_ocsf() {
 #[test]
 fn events_are_of_the_elastic_common_schema() {
     attempt(|| {
-        let mut command = Command::new(super::tools::program("node")?);
+        let mut command = Command::new(program("node")?);
         command
             .arg(beside("ecs.js"))
             .arg(packages()?)
@@ -58,4 +61,113 @@ fn sigma_rules_match_the_samples_that_they_are_about() {
         assert_eq!(matched, include_str!("sigma.tsv"));
         Ok(())
     });
+}
+
+/// Captures in which much goes wrong, or is out of the ordinary.
+const CAPTURES: &[&str] = &[
+    "dns_registries_udp",
+    "ipv6_streamable",
+    "modern_param_headers",
+    "poison_tools",
+    "rugpull_two_sessions",
+    "secrets_in_transit",
+    "tls13_h2",
+    "token_passthrough",
+];
+
+/// One configuration, every kind of receiver that speaks HTTP and a file in each JSON format: all of them get the same events of
+/// real captures, and what is written fits what is published.
+#[test]
+fn real_captures_reach_every_receiver() {
+    attempt(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let collector = Collector::start(0, |_, request| {
+            let items = request.body.lines().count() / 2;
+            let created = vec![r#"{"create":{"status":201}}"#; items].join(",");
+            match &*request.path {
+                "/_bulk" => (200, String::new(), format!(r#"{{"errors":false,"items":[{created}]}}"#)),
+                _ => (200, String::new(), r#"{"text":"Success","code":0}"#.to_owned()),
+            }
+        });
+        secret(&at("token"));
+        let url = format!("http://127.0.0.1:{}", collector.port);
+        let usual = "events = ['finding', 'server', 'lookup', 'tool-change', 'sensor-health']\nreplay = true";
+        let mut text = format!(
+            "[spool]\ndir = 'spool'\n\
+             [[sinks]]\ntype = 'splunk'\nurl = '{url}'\ntoken_file = 'token'\n{usual}\n\
+             [[sinks]]\ntype = 'elasticsearch'\nurl = '{url}'\n{usual}\n\
+             [[sinks]]\ntype = 'webhook'\nurl = '{url}/hook'\n{usual}\n\
+             [[sinks]]\ntype = 'webhook'\nname = 'silent'\nurl = '{url}/silent'\n"
+        );
+        for format in ["json", "ecs", "ocsf"] {
+            text += &format!(
+                "[[sinks]]\ntype = 'file'\nname = '{format}'\nformat = '{format}'\npath = '{format}'\n{usual}\n"
+            );
+        }
+        std::fs::write(at("c.toml"), text).unwrap();
+        for capture in CAPTURES {
+            let mut replay = sensor();
+            replay
+                .args(["replay", "--store", "none", "--format", "json", "--config"])
+                .arg(at("c.toml"));
+            run(replay.arg(file(&format!("pcaps/{capture}.pcap"))));
+        }
+        let lines = |name: &str| -> Vec<Value> {
+            let text = std::fs::read_to_string(at(name)).unwrap();
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        let ids = |events: &[Value], path: &str| -> Vec<String> {
+            let texts = events
+                .iter()
+                .map(|event| event.pointer(path).unwrap().as_str().unwrap());
+            // Findings and records go in batches of their own, in any order.
+            let mut ids: Vec<String> = texts.map(str::to_owned).collect();
+            ids.sort();
+            ids
+        };
+        let told = ids(&lines("json"), "/event_id");
+        assert!(told.len() > 50, "{}", told.len());
+        assert_eq!(ids(&lines("ecs"), "/event/id"), told);
+        assert_eq!(ids(&lines("ocsf"), "/metadata/uid"), told);
+        let seen = collector.seen();
+        let at_path = |path: &str| -> Vec<Value> {
+            let bodies = seen
+                .iter()
+                .filter(|request| request.path == path)
+                .map(|request| &request.body);
+            bodies
+                .flat_map(|body| serde_json::Deserializer::from_str(body).into_iter().map(Result::unwrap))
+                .collect()
+        };
+        assert_eq!(ids(&at_path("/services/collector/event"), "/event/event_id"), told);
+        let bulk: Vec<Value> = at_path("/_bulk").into_iter().step_by(2).collect();
+        assert_eq!(ids(&bulk, "/create/_id"), told);
+        let hook: Vec<Value> = at_path("/hook")
+            .into_iter()
+            .flat_map(|list| list.as_array().unwrap().clone())
+            .collect();
+        assert_eq!(ids(&hook, "/event_id"), told);
+        assert_eq!(
+            at_path("/silent"),
+            Vec::<Value>::new(),
+            "replays are for those that want them"
+        );
+
+        let schemas = at("schemas.json");
+        std::fs::write(&schemas, sensor().args(["schema", "--events"]).output().unwrap().stdout).unwrap();
+        checked(&[Path::new("schema"), &schemas, &at("json")])?;
+        checked(&[Path::new("ocsf"), &at("ocsf")])?;
+        run(Command::new(program("node")?)
+            .arg(beside("ecs.js"))
+            .arg(packages()?)
+            .arg(at("ecs")));
+        Ok(())
+    });
+}
+
+fn secret(file: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(file, "s3cret").unwrap();
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
 }

@@ -12,6 +12,7 @@ use crate::{PORT, SERVER};
 fn runs() {
     match std::env::var("PEER").as_deref() {
         Ok("client") => client(),
+        Ok("receiver") => crate::tell::receiver(),
         Ok("scrape") => crate::care::scrape(),
         Ok("server") => server(),
         _ => {}

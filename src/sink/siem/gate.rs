@@ -70,6 +70,8 @@ pub struct Gate {
     /// The newest moment that was heard of.
     now: Timestamp,
     digest: Option<Digest>,
+    /// The clock on the wall, for the sensor's health: it is told on a wire without packets, too.
+    clock: Option<fn() -> Timestamp>,
 }
 
 /// A finding as it was told.
@@ -104,7 +106,16 @@ impl Gate {
             health: None,
             now: Timestamp::MIN,
             digest: None,
+            clock: None,
         }
+    }
+
+    /// Tells the sensor's health by a clock, and not by the packets: whoever hears nothing for minutes knows that the sensor
+    /// is silenced, and not the wire.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Option<fn() -> Timestamp>) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// Until a moment, what is new comes as a digest a day.
@@ -284,12 +295,17 @@ impl Gate {
         if !self.filter.wants(What::SensorHealth) {
             return;
         }
-        let notice = compose::health(capture, &self.sensor);
+        let mut notice = compose::health(capture, &self.sensor);
+        let now = self.clock.map_or(self.now, |clock| clock());
+        if self.clock.is_some() {
+            notice.first = capture.seen.map_or(now, |(first, _)| first.min(now));
+            notice.last = now;
+        }
         let again = self
             .health
-            .is_none_or(|(told, severity)| severity != notice.severity || self.now >= told.plus_nanos(HEALTH_EVERY));
+            .is_none_or(|(told, severity)| severity != notice.severity || now >= told.plus_nanos(HEALTH_EVERY));
         if again {
-            self.health = Some((self.now, notice.severity));
+            self.health = Some((now, notice.severity));
             out.push(notice);
         }
     }

@@ -172,3 +172,22 @@ fn what_is_taken_back_is_closed_once() {
     assert_eq!(told(&mut gate, &gone), [(What::Finding, Action::Close)]);
     assert_eq!(told(&mut gate, &gone), []);
 }
+
+/// A wire without packets is no reason to be silent.
+#[test]
+fn a_live_sensor_is_heard_by_the_clock() {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    static SECONDS: AtomicI64 = AtomicI64::new(1_800_000_000);
+    let mut gate = gate().with_clock(Some(|| Timestamp::from_parts(SECONDS.load(Ordering::Relaxed), 0)));
+    let mut heard = |seconds: i64| {
+        SECONDS.fetch_add(seconds, Ordering::Relaxed);
+        let notices = gate.pass(&[capture(0, 0)]);
+        notices.into_iter().map(|notice| (notice.last, notice.event_id)).next()
+    };
+    let (at, id) = heard(0).unwrap();
+    assert_eq!(at, Timestamp::from_parts(1_800_000_000, 0));
+    assert_eq!(heard(59), None);
+    let (later, other) = heard(1).unwrap();
+    assert_eq!(later, Timestamp::from_parts(1_800_000_060, 0));
+    assert_ne!(id, other);
+}
