@@ -102,7 +102,9 @@ impl<'a> Far<'a> {
         let clickhouse = self.clickhouse.map(|server| clickhouse::remote(server, &origin, now));
         let clickhouse = clickhouse.transpose().context("cannot start the sink clickhouse")?;
         let (baseline, clock) = (self.baseline, self.clock);
-        let sinks = self.sinks.into_iter().map(|sink| sink.remote(baseline, clock));
+        // A replay tells everything again.
+        let folder = self.spool.as_deref().filter(|_| clock.is_some());
+        let sinks = self.sinks.into_iter().map(|sink| sink.remote(baseline, clock, folder));
         let remotes: Vec<Remote> = clickhouse.into_iter().chain(sinks).collect();
         for remote in remotes {
             let name = Arc::clone(&remote.name);

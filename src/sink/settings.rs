@@ -114,13 +114,20 @@ impl Setting {
         self.sensors.is_empty() || self.sensors.iter().any(|name| **name == *self.sensor.name)
     }
 
-    /// The sink; until `baseline` it is told of what is new once a day. `clock` is that of a live sensor.
-    pub fn remote(self, baseline: Option<Timestamp>, clock: Option<fn() -> Timestamp>) -> Remote {
+    /// The sink; until `baseline` it is told of what is new once a day. `clock` is that of a live sensor,
+    /// and `folder` where it keeps what was told.
+    pub fn remote(
+        self,
+        baseline: Option<Timestamp>,
+        clock: Option<fn() -> Timestamp>,
+        folder: Option<&Path>,
+    ) -> Remote {
+        let kept = folder.map(|folder| folder.join(format!("{}.told", self.name)));
         let gate = Gate::new(self.filter, self.sensor.name.clone());
         let gate = gate.with_baseline(baseline).with_clock(clock);
         Remote {
             name: self.name.into(),
-            seal: Box::new(Forward::new(gate, self.sensor, self.shape)),
+            seal: Box::new(Forward::new(gate, self.sensor, self.shape, kept)),
             deliver: self.deliver,
         }
     }

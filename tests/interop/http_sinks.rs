@@ -42,7 +42,7 @@ pub(crate) fn sink(text: &str) -> Box<dyn Deliver> {
         sensor: &sensor,
     };
     let mut settings = resolve(&written.sinks, &context).unwrap_or_else(|defects| panic!("{defects:?}"));
-    settings.remove(0).remote(None, None).deliver
+    settings.remove(0).remote(None, None, None).deliver
 }
 
 /// A batch of findings with these bodies; their ids are `e0`, `e1`, …

@@ -1,7 +1,7 @@
 //! A real syslog daemon: UDP, TCP in both framings, TLS with client certificates; and what a restart, a wrong certificate and a
 //! receiver that does not read cost (nothing).
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -263,6 +263,9 @@ fn a_daemon_that_was_away_gets_everything_in_order() {
             sink.deliver(&batch("t1", &sent[..4])).unwrap();
             daemon.awaits(before + 4);
             drop(daemon.running.take());
+            wait("the daemon's end", || {
+                TcpStream::connect(("127.0.0.1", daemon.tcp)).is_err()
+            });
             let rest = batch("t2", &sent[4..]);
             assert!(matches!(sink.deliver(&rest), Err(SinkError::Retry(_))));
             daemon.again()?;

@@ -71,13 +71,15 @@ impl Sealer {
     fn put(&mut self, taken: &mut Vec<Event>) {
         let events = taken.len() as u64;
         let mut parts = Vec::new();
-        for class in Class::ALL.into_iter().rev() {
+        // Records first: a sink says more of a finding when it knows the server that it is about.
+        for class in Class::ALL {
             let of_class: Vec<Event> = taken.extract_if(.., |event| Class::of(event) == class).collect();
             if !of_class.is_empty() {
                 parts.extend(self.seal.seal(&of_class).map(|part| (class, part)));
             }
         }
         taken.clear();
+        parts.reverse();
         if !parts.is_empty() {
             let mut outbox = lock(&self.outbox);
             match outbox.put(&parts, wall()) {

@@ -5,10 +5,11 @@
 //! so that the same capture tells the same. In the first weeks ([`Gate::with_baseline`]) what is new comes as a digest a
 //! day, and only what is critical at once.
 //!
-//! What it remembers is bounded and lives as long as the process: after a new start everything that is seen again is new
-//! again, and the ids in the notices tell a receiver so.
+//! What it remembers is bounded, and kept over a restart of a live sensor; what was forgotten is told anew, and the ids in the
+//! notices tell a receiver so.
 
 mod digest;
+mod kept;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,7 +86,7 @@ struct Told {
 }
 
 /// A server as it was told.
-#[derive(Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 struct Shown {
     state: String,
     /// Digest of each tool; empty where it is gone.

@@ -42,6 +42,11 @@ impl<K: Eq + Hash, V> Memory<K, V> {
         self.young.insert(key, value);
     }
 
+    /// Everything that is known, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.young.iter().chain(&self.old)
+    }
+
     /// Forgets a key, and tells what was known of it.
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
         let old = self.old.remove(key);

@@ -1,6 +1,7 @@
 //! What SIEMs are told, and how it reads: records become notices, a gate lets through what is news, formats write it.
 //!
-//! Everything here is pure: no network, no file, no clock. Sending is the business of the sinks beside this folder.
+//! Everything here is pure but for one file, in which it is kept what was told (`gate/kept.rs`): no network, no clock of its own.
+//! Sending is the business of the sinks beside this folder.
 
 mod compose;
 pub mod format;
@@ -10,6 +11,8 @@ pub mod notice;
 pub mod parcel;
 pub mod schema;
 pub mod template;
+
+use std::path::PathBuf;
 
 use crate::model::event::Event;
 use crate::sink::remote::{Part, Seal};
@@ -48,12 +51,31 @@ pub struct Forward {
     gate: Gate,
     sensor: Sensor,
     shape: Shape,
+    /// Where it is kept what was told.
+    kept: Option<PathBuf>,
 }
 
 impl Forward {
-    /// Lets through what the gate does.
-    pub const fn new(gate: Gate, sensor: Sensor, shape: Shape) -> Self {
-        Self { gate, sensor, shape }
+    /// Lets through what the gate does, and keeps over a restart what was told.
+    pub fn new(mut gate: Gate, sensor: Sensor, shape: Shape, kept: Option<PathBuf>) -> Self {
+        if let Some(file) = &kept {
+            gate.recall(file);
+        }
+        Self {
+            gate,
+            sensor,
+            shape,
+            kept,
+        }
+    }
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        if let Some(file) = &self.kept {
+            // Where it cannot be kept it is told once more: that is what the ids are for.
+            let _ = self.gate.keep(file);
+        }
     }
 }
 

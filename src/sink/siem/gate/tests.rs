@@ -191,3 +191,27 @@ fn a_live_sensor_is_heard_by_the_clock() {
     assert_eq!(later, Timestamp::from_parts(1_800_000_060, 0));
     assert_ne!(id, other);
 }
+
+/// A sensor that starts anew tells what is new alone.
+#[test]
+fn what_was_told_is_kept_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("soc.told");
+    let events = fixture::events(&fixture::view());
+    let mut first = gate();
+    assert!(first.pass(&events).len() > 5);
+    first.keep(&file).unwrap();
+    let mut second = gate();
+    second.recall(&file);
+    // Its own health is always news.
+    assert_eq!(told(&mut second, &events), [(What::SensorHealth, Action::New)]);
+    assert_eq!(told(&mut second, &[finding(Severity::High, 1, 0)]).len(), 1);
+    let critical = [finding(Severity::Critical, 1, 0)];
+    assert_eq!(told(&mut second, &critical), [(What::Finding, Action::Update)]);
+    for broken in [&b""[..], b"\x01\xff\xff\xff\xff", b"\x09"] {
+        std::fs::write(&file, broken).unwrap();
+        let mut third = gate();
+        third.recall(&file);
+        assert_eq!(third.pass(&events).len(), gate().pass(&events).len());
+    }
+}
