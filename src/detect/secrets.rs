@@ -14,7 +14,7 @@ use base64::Engine as _;
 use crate::detect::fingerprint::Fingerprints;
 use crate::detect::panel::Ruleset;
 use crate::detect::signature::secrets::{Hit, Place};
-use crate::detect::signature::{Plain, Signatures};
+use crate::detect::signature::{Plain, Signatures, Twice};
 use crate::detect::{Detector, FactMask, Findings, about, redact};
 use crate::mcp::walk::Walk;
 use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Severity, SiteKey};
@@ -159,12 +159,15 @@ impl Report<'_, '_> {
         let plain = Plain::of(json);
         let mut walk = Walk::new(json);
         let signatures = self.signatures;
-        signatures.secrets.scan(plain.text(), place, &mut |hit| {
-            let path = walk.path_at(prefix, plain.origin(&hit.value).start);
-            let path = redact::blank_hits(&blank(&path, hit), signatures);
-            self.trace(hit, &path);
-            self.add(hit, hit.rule.kind, hit.rule.severity, path);
-        });
+        let twice = Twice::of(json).map(|twice| twice.map(|raw| plain.place_of(raw)));
+        signatures
+            .secrets
+            .scan_twice(plain.text(), place, twice.as_ref(), &mut |hit| {
+                let path = walk.path_at(prefix, plain.origin(&hit.value).start);
+                let path = redact::blank_hits(&blank(&path, hit), signatures);
+                self.trace(hit, &path);
+                self.add(hit, hit.rule.kind, hit.rule.severity, path);
+            });
     }
 
     /// All fields in one pass, as lines.

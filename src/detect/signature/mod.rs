@@ -22,10 +22,12 @@ mod numbers;
 mod people;
 mod plain;
 mod reads;
+mod twice;
 mod version;
 
 pub use compile::Signatures;
 pub use plain::Plain;
+pub use twice::Twice;
 
 #[cfg(test)]
 pub(crate) use examples::generate;

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::national;
 use super::secrets::Class;
+use super::twice::Twice;
 
 /// Bytes before a number in which a word counts as near.
 const NEAR_BYTES: usize = 40;
@@ -108,9 +109,15 @@ const IBAN_LENGTHS: [(&[u8; 2], usize); 49] = [
 
 /// Calls `out` with every number that holds up. A number starts a word, with capitals at most before its first digit: the
 /// rest of a word is passed over, since digests, ids and blobs are the bulk of all digits.
-pub(super) fn scan(text: &[u8], out: &mut dyn FnMut(Class, Range<usize>)) {
+pub(super) fn scan(text: &[u8], twice: Option<&Twice>, out: &mut dyn FnMut(Class, Range<usize>)) {
     let mut at = 0;
+    let mut twice = twice;
     while let Some(start) = next_digit(text, at) {
+        // Words are looked at one by one, so that a search may go on with any of them.
+        if let Some(spared) = twice.map(Twice::spared).filter(|spared| spared.contains(&start)) {
+            at = word_end(text, spared.end);
+            continue;
+        }
         let inside = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || *byte == b'_');
         if inside(start.checked_sub(1).and_then(|before| text.get(before))) {
             at = word_end(text, start);
@@ -124,6 +131,7 @@ pub(super) fn scan(text: &[u8], out: &mut dyn FnMut(Class, Range<usize>)) {
         match number(text, &digits) {
             Some((class, range)) => {
                 at = range.end.max(digits.end);
+                twice = twice.filter(|twice| !twice.is_in_first(&range));
                 out(class, range);
             }
             None => at = word_end(text, digits.end),
@@ -199,13 +207,20 @@ fn spaced_capitals(text: &[u8], start: usize) -> Option<usize> {
     (capitals(text, before.len())? == 2).then_some(3)
 }
 
-/// Place of the first digit from `at` on. Most text has few: eight bytes are passed over at a time.
+/// Place of the first digit from `at` on. Most text has few: 32 bytes are passed over at a time, which the compiler turns
+/// into vectors, then eight.
 fn next_digit(text: &[u8], mut at: usize) -> Option<usize> {
     const ZEROS: u64 = 0x3030_3030_3030_3030;
     const TENS: u64 = 0x0a0a_0a0a_0a0a_0a0a;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let (groups, _) = text.get(at..)?.as_chunks::<8>();
-    for group in groups {
+    let digit = |byte: &u8| byte.wrapping_sub(b'0') < 10;
+    for group in text.get(at..)?.as_chunks::<32>().0 {
+        if group.iter().fold(false, |any, byte| any | digit(byte)) {
+            break;
+        }
+        at += 32;
+    }
+    for group in text[at..].as_chunks::<8>().0 {
         // A digit becomes a byte below ten; a borrow out of such a byte is the only thing that can spoil another.
         let values = u64::from_le_bytes(*group) ^ ZEROS;
         if values.wrapping_sub(TENS) & !values & HIGH != 0 {
@@ -213,7 +228,7 @@ fn next_digit(text: &[u8], mut at: usize) -> Option<usize> {
         }
         at += 8;
     }
-    let offset = text[at..].iter().position(u8::is_ascii_digit)?;
+    let offset = text[at..].iter().position(digit)?;
     Some(at + offset)
 }
 
@@ -344,7 +359,11 @@ fn of_a_dump<'a>(word: impl Iterator<Item = &'a u8>) -> bool {
 pub(super) fn near(text: &[u8], start: usize, words: &[&str]) -> bool {
     let from = start.saturating_sub(NEAR_BYTES);
     let window = &text[from..start];
-    words.iter().any(|word| {
+    // A word of which a letter is not there at all needs no search.
+    let letters = |text: &[u8]| text.iter().fold(0_u32, |set, byte| set | 1 << (byte & 31));
+    let there = letters(window);
+    let possible = |word: &&&str| letters(word.as_bytes()) & !there == 0;
+    words.iter().filter(possible).any(|word| {
         (0..window.len().saturating_sub(word.len() - 1)).any(|at| {
             window[at..at + word.len()].eq_ignore_ascii_case(word.as_bytes()) && {
                 let before = at.checked_sub(1).map_or(b' ', |at| window[at]);

@@ -81,6 +81,30 @@ impl<'a> Plain<'a> {
         self.raw_offset(range.start)..self.raw_offset(range.end)
     }
 
+    /// Where a place of the raw text lies in this text; within an escape, where that begins.
+    pub fn place_of(&self, raw: usize) -> usize {
+        if matches!(self.text, Cow::Borrowed(_)) {
+            return raw;
+        }
+        let raw = raw.min(self.raw.len());
+        let step = self.steps.partition_point(|(_, there)| *there <= raw).checked_sub(1);
+        let (mut here, mut there) = step.map_or((0, 0), |step| self.steps[step]);
+        loop {
+            let rest = &self.raw.as_bytes()[there..];
+            let clear = memchr::memchr(b'\\', rest).unwrap_or(rest.len());
+            if raw <= there + clear {
+                return here + (raw - there);
+            }
+            let escape = Escape::read(self.raw, there + clear);
+            here += clear;
+            there += clear + escape.used;
+            if raw < there {
+                return here;
+            }
+            here += escape.length;
+        }
+    }
+
     /// Walks from the last place that is remembered.
     fn raw_offset(&self, offset: usize) -> usize {
         if matches!(self.text, Cow::Borrowed(_)) {
@@ -213,6 +237,7 @@ mod tests {
             prop_assert_eq!(plain.text(), &text);
             for (offset, origin) in origins.iter().enumerate().filter(|(offset, _)| offset % 7 == 0 || *offset == text.len()) {
                 prop_assert_eq!(plain.raw_offset(offset), *origin);
+                prop_assert!(plain.place_of(*origin) <= offset && plain.place_of(*origin) + MADE_BYTES > offset);
             }
         }
 

@@ -5,14 +5,15 @@
 //! `people.rs`). Cost: one pass and a half per message, no allocation without a hit.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use regex::bytes::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
 use super::anchors::{Anchor, Anchors};
 use super::checks::{Check, filler, password};
 use super::national::National;
+use super::twice::Twice;
 use super::{numbers, people};
 use crate::model::finding::{Kind, Severity};
 
@@ -21,6 +22,8 @@ const MAX_HITS: usize = 4_096;
 /// Bytes that windows may cover, per byte of text, before they shrink to [`SHORT_WINDOW_BYTES`].
 const MAX_WINDOW_SHARE: usize = 16;
 const SHORT_WINDOW_BYTES: usize = 256;
+/// Compiled size of one expression.
+const MAX_PATTERN_BYTES: usize = 1024 * 1024;
 
 /// Where a text stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +103,7 @@ pub(super) enum Find {
     Class(Class),
     /// An expression around an anchor.
     Pattern {
-        regex: Regex,
+        expression: Expression,
         /// Bytes of the window before and behind the anchor.
         before: usize,
         after: usize,
@@ -108,6 +111,36 @@ pub(super) enum Find {
         /// A match starts at the anchor, and no word reaches it.
         word_start: bool,
     },
+}
+
+/// Compiled when it is first needed: hundreds of them are most of a start, and most never are.
+#[derive(Debug)]
+pub(super) struct Expression {
+    pattern: String,
+    compiled: OnceLock<Option<Regex>>,
+}
+
+impl Expression {
+    pub(super) fn new(pattern: &str) -> Self {
+        Self {
+            pattern: pattern.to_owned(),
+            compiled: OnceLock::new(),
+        }
+    }
+
+    /// # Errors
+    /// Why it cannot be compiled.
+    pub(super) fn compile(&self) -> Result<Regex, String> {
+        let builder = RegexBuilder::new(&self.pattern)
+            .unicode(false)
+            .size_limit(MAX_PATTERN_BYTES)
+            .build();
+        builder.map_err(|error| error.to_string())
+    }
+
+    fn get(&self) -> Option<&Regex> {
+        self.compiled.get_or_init(|| self.compile().ok()).as_ref()
+    }
 }
 
 /// What is found by its characters and surroundings instead of by an anchor.
@@ -248,9 +281,14 @@ impl Secrets {
 
     /// Finds every value that a rule knows, in the order of the text. No two hits overlap.
     pub fn scan(&self, text: &[u8], place: Place, out: &mut dyn FnMut(&Hit<'_, '_>)) {
+        self.scan_twice(text, place, None, out);
+    }
+
+    /// The same for a text that holds something twice.
+    pub fn scan_twice(&self, text: &[u8], place: Place, twice: Option<&Twice>, out: &mut dyn FnMut(&Hit<'_, '_>)) {
         let mut found = Vec::new();
-        self.credentials(text, place, &mut found);
-        self.personal(text, place, &mut found);
+        self.credentials(text, place, twice, &mut found);
+        self.personal(text, place, twice, &mut found);
         if found.is_empty() {
             return;
         }
@@ -267,7 +305,7 @@ impl Secrets {
     /// Bytes that the windows of each rule cover in the text of a body.
     pub(super) fn covered(&self, text: &[u8]) -> Vec<usize> {
         let mut covered = vec![0; self.rules.len()];
-        self.anchors.find(text, &mut |anchor, here| {
+        self.anchors.find(text, None, &mut |anchor, here| {
             for number in &self.owners[anchor] {
                 let bodies = Place::Arguments.bit() | Place::Metadata.bit() | Place::Result.bit();
                 if self.rules[*number].scope & bodies == 0 {
@@ -289,9 +327,9 @@ impl Secrets {
         covered
     }
 
-    fn credentials(&self, text: &[u8], place: Place, found: &mut Vec<Found>) {
+    fn credentials(&self, text: &[u8], place: Place, twice: Option<&Twice>, found: &mut Vec<Found>) {
         let mut budget = text.len().saturating_mul(MAX_WINDOW_SHARE).saturating_add(64 * 1024);
-        self.anchors.find(text, &mut |anchor, here| {
+        self.anchors.find(text, twice, &mut |anchor, here| {
             for number in &self.owners[anchor] {
                 let known = || {
                     let recent = found.iter().rev().take(8);
@@ -310,7 +348,7 @@ impl Secrets {
     /// The rule's match that holds the anchor, if its checks pass.
     fn candidate(&self, number: usize, text: &[u8], anchor: Range<usize>, budget: &mut usize) -> Option<Found> {
         let Find::Pattern {
-            regex,
+            expression,
             before,
             after,
             checks,
@@ -330,6 +368,7 @@ impl Secrets {
         let mut start = anchor.start.saturating_sub(*before);
         let end = anchor.end.saturating_add(after).min(text.len());
         *budget = budget.saturating_sub(end - start);
+        let regex = expression.get()?;
         loop {
             let captures = regex.captures_at(&text[..end], start)?;
             let whole = captures.get(0)?;
@@ -359,7 +398,7 @@ impl Secrets {
         self.stop.is_match(value) || filler(body)
     }
 
-    fn personal(&self, text: &[u8], place: Place, found: &mut Vec<Found>) {
+    fn personal(&self, text: &[u8], place: Place, twice: Option<&Twice>, found: &mut Vec<Found>) {
         let rule_of = |class: Class| {
             let (_, number) = *self.classes.iter().find(|(known, _)| *known == class)?;
             (self.rules[number].scope & place.bit() != 0).then_some(number)
@@ -379,7 +418,7 @@ impl Secrets {
             }
         };
         let mut strong = false;
-        numbers::scan(text, &mut |class, value| {
+        numbers::scan(text, twice, &mut |class, value| {
             strong = true;
             add(class, value);
         });

@@ -7,7 +7,7 @@ use crate::detect::signature::secrets::Class;
 /// Numbers that hold up in a text.
 fn found(text: &str) -> Vec<(National, &str)> {
     let mut out = Vec::new();
-    scan(text.as_bytes(), &mut |class, range| {
+    scan(text.as_bytes(), None, &mut |class, range| {
         if let Class::National(kind) = class {
             out.push((kind, &text[range]));
         }

@@ -24,7 +24,9 @@ fn digits_are_found_wherever_they_stand() {
 
 fn found(text: &str) -> Vec<(Class, &str)> {
     let mut out = Vec::new();
-    scan(text.as_bytes(), &mut |class, range| out.push((class, &text[range])));
+    scan(text.as_bytes(), None, &mut |class, range| {
+        out.push((class, &text[range]))
+    });
     out
 }
 

@@ -7,9 +7,12 @@
 //! anchors is paid for with every byte of every result.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
+use super::super::anchors::{Anchor, Anchors};
+use super::super::twice::Twice;
 use super::{Poison, SPAN_BYTES, Scope, Test, Words};
 
 /// Shortest anchor, in bytes.
@@ -34,6 +37,9 @@ pub struct Stretch {
     pub spots: Vec<usize>,
 }
 
+/// Most words, and the longest one.
+const MAX_WORDS: usize = 30_000;
+const MAX_WORD_BYTES: usize = 1_024;
 /// Bytes that are searched with one set of anchors, and bytes of the next ones that a word may reach into.
 const BLOCK_BYTES: usize = 4_096;
 const REACH_BYTES: usize = 96;
@@ -79,45 +85,85 @@ const EVERYWHERE: [&str; 3] = ["override", "covert", "supreme"];
 /// The anchors.
 #[derive(Debug)]
 pub(super) struct Sieve {
-    /// Of plain ASCII. Of so many phrases that begin alike an automaton tells most quickly that none is there.
-    plain: AhoCorasick,
-    /// Of all other text: smaller, and slower.
-    all: AhoCorasick,
+    /// Of plain ASCII.
+    plain: Lazy,
+    /// Of all other text: more of them, and slower.
+    all: Lazy,
+}
+
+/// Anchors that are compiled when a text first needs them.
+#[derive(Debug)]
+struct Lazy {
+    words: Vec<String>,
+    anchors: OnceLock<Option<Anchors>>,
+}
+
+impl Lazy {
+    fn of<'w>(words: impl Iterator<Item = &'w String>) -> Result<Self, String> {
+        let words: Vec<String> = words.cloned().collect();
+        if words.len() > MAX_WORDS || words.iter().any(|word| word.len() > MAX_WORD_BYTES) {
+            return Err(format!(
+                "more than {MAX_WORDS} words, or one of more than {MAX_WORD_BYTES} bytes"
+            ));
+        }
+        Ok(Self {
+            words,
+            anchors: OnceLock::new(),
+        })
+    }
+
+    fn get(&self) -> Option<&Anchors> {
+        let compile = || Anchors::new(anchors(&self.words)).ok();
+        self.anchors.get_or_init(compile).as_ref()
+    }
 }
 
 impl Sieve {
     /// Of the rare words, and of the literals that expressions need.
     pub(super) fn new<'w>(words: &'w [Words], literals: impl Iterator<Item = &'w String>) -> Result<Self, String> {
-        let rare = |set: &&Words| set.rare;
         let plain = |set: &&Words| set.lang == "en" || EVERYWHERE.contains(&set.concept.as_str());
+        let rare = || words.iter().filter(|set| set.rare);
         let literals: Vec<&String> = literals.collect();
-        let build = |kind, sets: Vec<&'w Words>| {
-            let words = sets.into_iter().flat_map(|set| &set.words);
-            AhoCorasick::builder()
-                .ascii_case_insensitive(true)
-                .kind(Some(kind))
-                .build(anchors(words.chain(literals.iter().copied())))
-                .map_err(|error| error.to_string())
-        };
+        let literals = || literals.iter().copied();
         Ok(Self {
-            plain: build(AhoCorasickKind::DFA, words.iter().filter(rare).filter(plain).collect())?,
-            all: build(AhoCorasickKind::ContiguousNFA, words.iter().filter(rare).collect())?,
+            plain: Lazy::of(rare().filter(plain).flat_map(|set| &set.words).chain(literals()))?,
+            all: Lazy::of(rare().flat_map(|set| &set.words).chain(literals()))?,
         })
     }
 
     /// Where an anchor stands, ascending.
-    fn spots(&self, text: &str) -> Vec<usize> {
+    fn spots(&self, text: &str, twice: Option<&Twice>) -> Vec<usize> {
+        let mut twice = twice;
         let bytes = text.as_bytes();
         let mut spots: Vec<usize> = Vec::new();
+        let mut found: Vec<(usize, usize)> = Vec::new();
         for start in (0..bytes.len()).step_by(BLOCK_BYTES) {
             let end = start.saturating_add(BLOCK_BYTES).saturating_add(REACH_BYTES);
             let block = bytes.get(start..end.min(bytes.len())).unwrap_or_default();
             // Python escapes what is not ASCII.
             let plain = block.is_ascii() && memchr::memmem::find(block, b"\\u").is_none();
-            let anchors = if plain { &self.plain } else { &self.all };
-            let room = MAX_GLANCES.saturating_sub(spots.len());
-            let found = anchors.find_iter(block).take(room);
-            spots.extend(found.map(|found| start.saturating_add(found.start())));
+            if plain && twice.is_some_and(|twice| twice.spares(&(start..end))) {
+                continue;
+            }
+            let Some(anchors) = (if plain { &self.plain } else { &self.all }).get() else {
+                continue;
+            };
+            found.clear();
+            anchors.find(block, None, &mut |_, here| {
+                let there = start.saturating_add(here.start)..start.saturating_add(here.end);
+                twice = twice.filter(|twice| !twice.is_in_first(&there));
+                found.push((here.end, here.start));
+                true
+            });
+            found.sort_unstable();
+            // Of those that overlap the one that ends first.
+            let mut free = 0;
+            for &(to, from) in &found {
+                if from >= free && spots.len() < MAX_GLANCES {
+                    spots.push(start.saturating_add(from));
+                    free = to;
+                }
+            }
         }
         spots.sort_unstable();
         spots.dedup();
@@ -126,7 +172,7 @@ impl Sieve {
 }
 
 /// What is searched for: no anchor is part of another.
-fn anchors<'w>(words: impl Iterator<Item = &'w String>) -> Vec<Vec<u8>> {
+fn anchors(words: &[String]) -> Vec<Anchor> {
     let mut texts: Vec<String> = Vec::new();
     for word in words {
         let word = word.trim_matches('*').to_lowercase();
@@ -145,7 +191,12 @@ fn anchors<'w>(words: impl Iterator<Item = &'w String>) -> Vec<Vec<u8>> {
         .iter()
         .map(|unseen| unseen.as_bytes().iter().take(3).copied().collect())
         .collect();
-    let shortest = AhoCorasick::new(&texts).ok();
+    kept.dedup();
+    // Used once: the form that is built soonest.
+    let shortest = AhoCorasick::builder()
+        .kind(Some(AhoCorasickKind::NoncontiguousNFA))
+        .build(&texts)
+        .ok();
     for text in &texts {
         let holds_other = shortest
             .iter()
@@ -155,7 +206,7 @@ fn anchors<'w>(words: impl Iterator<Item = &'w String>) -> Vec<Vec<u8>> {
             kept.push(text.clone().into_bytes());
         }
     }
-    kept
+    kept.into_iter().map(|text| Anchor { text, fold: true }).collect()
 }
 
 /// Characters that nobody sees, by their first bytes.
@@ -172,7 +223,7 @@ const UNSEEN: [&str; 7] = [
 impl Poison {
     /// Parts of a text that are worth judging, ascending and apart.
     pub fn sift(&self, text: &str, scope: Scope) -> Vec<Stretch> {
-        let spots = self.sieve.spots(text);
+        let spots = self.spots(text, Twice::of(text).as_ref());
         let mut found: Vec<Stretch> = Vec::new();
         let mut seen = 0;
         for &spot in &spots {
@@ -199,6 +250,10 @@ impl Poison {
             stretch.spots = inside.take(MAX_SPOTS).copied().collect();
         }
         found
+    }
+
+    pub(in crate::detect::signature) fn spots(&self, text: &str, twice: Option<&Twice>) -> Vec<usize> {
+        self.sieve.spots(text, twice)
     }
 
     /// Whether a rule of some weight holds for a part of a text, or something unseen is in it: what is encoded is unpacked
@@ -239,4 +294,46 @@ impl Poison {
 fn around(text: &str, spot: usize, bytes: usize) -> Range<usize> {
     text.floor_char_boundary(spot.saturating_sub(bytes))
         ..text.ceil_char_boundary(spot.saturating_add(bytes).min(text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::detect::signature::Signatures;
+
+    fn automaton(words: &[String]) -> AhoCorasick {
+        AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .kind(Some(AhoCorasickKind::NoncontiguousNFA))
+            .build(anchors(words).into_iter().map(|anchor| anchor.text))
+            .unwrap()
+    }
+
+    /// The first that ends, and on from there.
+    #[test]
+    fn finds_what_an_automaton_finds() {
+        let signatures = Signatures::builtin();
+        let sieve = &signatures.poison.sieve;
+        let words = sieve.all.words.clone();
+        let (plain, all) = (automaton(&sieve.plain.words), automaton(&words));
+        let pieces = prop::collection::vec((any::<prop::sample::Index>(), 0_usize..6, "[ a-z.,\"]{0,6}"), 1..40);
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let run = runner.run(&pieces, |pieces| {
+            let mut text = String::new();
+            for (word, clip, between) in pieces {
+                let word = word.get(&words).trim_matches('*').to_uppercase();
+                let clipped = word.char_indices().nth_back(clip).map_or(0, |(at, _)| at);
+                text.push_str(if clip < 3 { &word } else { &word[..clipped] });
+                text.push_str(&between);
+            }
+            text.truncate(text.floor_char_boundary(BLOCK_BYTES));
+            let oracle = if text.is_ascii() { &plain } else { &all };
+            let wanted: Vec<usize> = oracle.find_iter(&text).map(|found| found.start()).collect();
+            prop_assert_eq!(sieve.spots(&text, None), wanted);
+            Ok(())
+        });
+        run.unwrap();
+    }
 }
