@@ -13,8 +13,10 @@ pub(super) const BLOCK_BYTES: usize = 512;
 pub(super) const WINDOW_BYTES: usize = 4;
 /// Bytes from a place on that are looked at: those of the last place of a block reach behind it.
 pub(super) const REACH_BYTES: usize = 8;
+/// Bytes that are looked at in one step of that.
+pub(super) const PAIR_BYTES: usize = 64;
 /// Room for the places of a block; they are written eight at a time.
-pub(super) const ROOM: usize = BLOCK_BYTES + 64;
+pub(super) const ROOM: usize = BLOCK_BYTES + PAIR_BYTES;
 /// Tables hold eight buckets each, a bit for one.
 pub(super) const GROUPS: usize = 3;
 const BUCKETS: usize = 8 * GROUPS;
@@ -26,11 +28,12 @@ pub(super) type Block = [u8; BLOCK_BYTES + REACH_BYTES];
 /// Places within a block, ascending.
 pub(super) type Places = [u16; ROOM];
 
-/// Tables of the low and of the high half of a byte, for eight buckets after the other.
+/// Tables of the low and of the high half of a byte, for eight buckets after the other. Each stands there twice, as a
+/// register of 32 bytes looks it up.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Halves {
-    pub(super) low: [[u8; 16]; GROUPS],
-    pub(super) high: [[u8; 16]; GROUPS],
+    pub(super) low: [[u8; 32]; GROUPS],
+    pub(super) high: [[u8; 32]; GROUPS],
 }
 
 /// The buckets, compiled.
@@ -66,9 +69,9 @@ impl Buckets {
         for (number, bucket) in buckets.iter().enumerate() {
             let (group, bit) = (number / 8, 1_u8 << (number % 8));
             for (place, (low, high)) in halves.iter_mut().zip(bucket.iter().flatten()) {
-                for value in 0..16 {
-                    place.low[group][value] |= if low >> value & 1 == 1 { bit } else { 0 };
-                    place.high[group][value] |= if high >> value & 1 == 1 { bit } else { 0 };
+                for value in 0..32 {
+                    place.low[group][value] |= if low >> (value % 16) & 1 == 1 { bit } else { 0 };
+                    place.high[group][value] |= if high >> (value % 16) & 1 == 1 { bit } else { 0 };
                 }
             }
         }
@@ -83,18 +86,24 @@ impl Buckets {
         (Self { halves, bytes, wide }, starts.collect())
     }
 
-    /// Writes the places of a block that count, ascending; gives their number.
-    pub(super) fn find(&self, block: &Block, places: &mut Places) -> usize {
+    /// Writes the places among the first bytes of a block that count, ascending; gives their number. A few more bytes may be
+    /// looked at.
+    pub(super) fn find(&self, block: &Block, length: usize, places: &mut Places) -> usize {
+        let pairs = length.div_ceil(PAIR_BYTES);
         if self.wide {
-            vector::find(&self.halves, block, places)
+            vector::find(&self.halves, block, pairs, places)
         } else {
-            self.find_plainly(block, places)
+            self.find_plainly(block, pairs, places)
         }
     }
 
-    fn find_plainly(&self, block: &Block, places: &mut Places) -> usize {
+    fn find_plainly(&self, block: &Block, pairs: usize, places: &mut Places) -> usize {
         let mut count = 0;
-        for (at, window) in block.windows(WINDOW_BYTES).take(BLOCK_BYTES).enumerate() {
+        for (at, window) in block
+            .windows(WINDOW_BYTES)
+            .take((pairs * PAIR_BYTES).min(BLOCK_BYTES))
+            .enumerate()
+        {
             let allowed = window.iter().zip(self.bytes.iter());
             let buckets = allowed.fold(u32::MAX, |all, (byte, table)| all & table[usize::from(*byte)]);
             places[count] = at as u16;
@@ -296,8 +305,8 @@ mod tests {
             block.iter_mut().for_each(|byte| *byte &= 0x7f);
             block[at..at + words[0].len()].copy_from_slice(words[0].as_bytes());
             let (mut one, mut other) = ([0; ROOM], [0; ROOM]);
-            let plainly = buckets.find_plainly(&block, &mut one);
-            let count = buckets.find(&block, &mut other);
+            let plainly = buckets.find_plainly(&block, BLOCK_BYTES / PAIR_BYTES, &mut one);
+            let count = buckets.find(&block, BLOCK_BYTES, &mut other);
             prop_assert_eq!(&one[..plainly], &other[..count]);
             prop_assert!(one[..plainly].contains(&((at + starts[0]) as u16)));
         }

@@ -200,7 +200,7 @@ impl Anchors {
                 padded[..rest.len()].copy_from_slice(rest);
                 &padded
             });
-            let count = self.buckets.find(block, &mut places);
+            let count = self.buckets.find(block, rest.len().min(BLOCK_BYTES), &mut places);
             let count = self.keep(block, &places[..count], &mut kept);
             for place in &kept[..count] {
                 let go_on = self.check(text, start + usize::from(*place), &mut |anchor, here| {

@@ -5,17 +5,16 @@
 //! bytes finds by a property test (`buckets.rs`).
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::{find, is_there};
+pub(super) use self::x86::{find, is_there};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::super::buckets::{BLOCK_BYTES, Block, GROUPS, Halves, Places, WINDOW_BYTES};
+    use super::super::buckets::{BLOCK_BYTES, Block, GROUPS, Halves, PAIR_BYTES, Places, WINDOW_BYTES};
 
-    /// Bytes of a register, and of two.
+    /// Bytes of a register.
     const WIDTH: usize = 32;
-    const PAIR: usize = 2 * WIDTH;
     /// Places that are written at once.
     const AT_ONCE: u32 = 8;
 
@@ -25,32 +24,37 @@ mod x86 {
     }
 
     /// See `Buckets::find`. Finds nothing where [`is_there`] says no.
-    pub(in super::super) fn find(halves: &[Halves; WINDOW_BYTES], block: &Block, places: &mut Places) -> usize {
+    pub(in super::super) fn find(
+        halves: &[Halves; WINDOW_BYTES],
+        block: &Block,
+        pairs: usize,
+        places: &mut Places,
+    ) -> usize {
         if !is_there() {
             return 0;
         }
         // SAFETY: the processor has the instructions.
         #[allow(unsafe_code, reason = "see the module")]
         unsafe {
-            search(halves, block, places)
+            search(halves, block, pairs, places)
         }
     }
 
     #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn search(halves: &[Halves; WINDOW_BYTES], block: &Block, places: &mut Places) -> usize {
+    fn search(halves: &[Halves; WINDOW_BYTES], block: &Block, pairs: usize, places: &mut Places) -> usize {
         let tables = halves
             .each_ref()
-            .map(|place| std::array::from_fn(|group| (twice(&place.low[group]), twice(&place.high[group]))));
+            .map(|place| std::array::from_fn(|group| (load(&place.low[group]), load(&place.high[group]))));
         let shifted: [&[[u8; WIDTH]]; WINDOW_BYTES] =
             std::array::from_fn(|by| block[by..by + BLOCK_BYTES].as_chunks::<WIDTH>().0);
         let mut count = 0;
-        for pair in 0..BLOCK_BYTES / PAIR {
+        for pair in 0..pairs.min(BLOCK_BYTES / PAIR_BYTES) {
             let mask = |number: usize| -> u32 {
                 let registers: [__m256i; WINDOW_BYTES] = std::array::from_fn(|by| load(&shifted[by][number]));
                 allowed(&tables, &registers)
             };
             let mut rest = u64::from(mask(2 * pair)) | u64::from(mask(2 * pair + 1)) << WIDTH;
-            let (base, found) = ((pair * PAIR) as u16, rest.count_ones());
+            let (base, found) = ((pair * PAIR_BYTES) as u16, rest.count_ones());
             // Eight are written whether there are so many or not: that costs less than to mispredict their number.
             let mut written = 0;
             while written < found {
@@ -102,15 +106,6 @@ mod x86 {
             _mm256_loadu_si256(bytes.as_ptr().cast())
         }
     }
-
-    /// A table in both halves of a register.
-    #[target_feature(enable = "avx2")]
-    fn twice(table: &[u8; 16]) -> __m256i {
-        let mut bytes = [0; WIDTH];
-        bytes[..16].copy_from_slice(table);
-        bytes[16..].copy_from_slice(table);
-        load(&bytes)
-    }
 }
 
 /// Other processors have their own instructions, and use the table of bytes.
@@ -124,6 +119,7 @@ pub(super) const fn is_there() -> bool {
 pub(super) const fn find(
     _: &[super::buckets::Halves; super::buckets::WINDOW_BYTES],
     _: &super::buckets::Block,
+    _: usize,
     _: &mut super::buckets::Places,
 ) -> usize {
     0
