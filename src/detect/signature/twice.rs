@@ -93,6 +93,7 @@ fn add<'t>(texts: &mut Vec<&'t str>, values: impl Iterator<Item = scan::Member<'
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
     use super::*;
     use crate::detect::signature::secrets::Place;
@@ -130,7 +131,10 @@ mod tests {
             1 => Just("caf\u{e9} \\u00e9".to_owned()),
         ];
         let pieces = prop::collection::vec((piece, 0_usize..4), 12..40);
-        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let mut runner = TestRunner::new_with_rng(
+            ProptestConfig::with_cases(48),
+            TestRng::deterministic_rng(RngAlgorithm::ChaCha),
+        );
         let run = runner.run(&(pieces, any::<bool>()), |(pieces, quiet)| {
             let mut text = String::new();
             for (piece, more) in pieces {

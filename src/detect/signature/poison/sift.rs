@@ -299,6 +299,7 @@ fn around(text: &str, spot: usize, bytes: usize) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
     use super::*;
     use crate::detect::signature::Signatures;
@@ -319,7 +320,10 @@ mod tests {
         let words = sieve.all.words.clone();
         let (plain, all) = (automaton(&sieve.plain.words), automaton(&words));
         let pieces = prop::collection::vec((any::<prop::sample::Index>(), 0_usize..6, "[ a-z.,\"]{0,6}"), 1..40);
-        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let mut runner = TestRunner::new_with_rng(
+            ProptestConfig::with_cases(48),
+            TestRng::deterministic_rng(RngAlgorithm::ChaCha),
+        );
         let run = runner.run(&pieces, |pieces| {
             let mut text = String::new();
             for (word, clip, between) in pieces {
