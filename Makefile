@@ -9,10 +9,10 @@ FUZZ := RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
 FUZZ_DIRS := --fuzz-dir tests/fuzz --target-dir target/fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build accuracy bench fuzz fuzz-build soak audit clean deps
+.PHONY: help demo test lint build package package-test accuracy bench fuzz fuzz-build soak audit clean deps
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: deps ## Build it, replay bundled captures and show the reports (needs no root)
 	@echo "Building shadowtap (the first time takes a few minutes)"
@@ -31,6 +31,13 @@ lint: deps ## Format, lints and documentation
 
 build: deps ## Build the optimised binary: target/release/shadowtap
 	$(CARGO) build --release --locked
+
+package: build ## Build the Debian package: target/package/shadowtap_VERSION_ARCH.deb
+	@.ci/package target/release/shadowtap
+
+package-test: build ## Install, upgrade, remove and purge the package in a clean Debian root (needs root)
+	@.ci/deps debootstrap
+	@.ci/package-test target/release/shadowtap
 
 accuracy: deps ## Tell poisoned texts from ordinary ones: recall by style, false alarms
 	$(CARGO) test --quiet --locked --test accuracy -- --nocapture --test-threads=1

@@ -4,11 +4,13 @@
 //! on a monitored network.
 
 mod baseline;
+mod check;
 mod confinement;
 mod health;
 mod notify;
 mod pulse;
 mod receivers;
+mod reload;
 mod sensor;
 
 use std::net::SocketAddr;
@@ -24,6 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::cli::far::Far;
 use crate::cli::live::pulse::Pulse;
+use crate::cli::live::reload::Reload;
 use crate::cli::live::sensor::{Finished, Sensor};
 use crate::cli::replay::{Format, LOST, print};
 use crate::cli::serve;
@@ -94,6 +97,9 @@ pub struct Args {
     /// Show the web page at this address, too [default: as configured, else not]
     #[arg(long, value_name = "ADDR:PORT")]
     pub web: Option<SocketAddr>,
+    /// Only look for this time (60s, 30m), and say what this sensor can see and what not
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub check: Option<Duration>,
     /// Leave out traffic from and to this end: the sensor's own, to where it reports
     #[arg(long, value_name = "ADDR:PORT")]
     pub exclude: Vec<SocketAddr>,
@@ -143,6 +149,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         settings.secrets = Some(Arc::new(Secrets::new(settings.tls.max_connections, true)));
     }
     let shared = Arc::new(Shared::new(settings, ruleset));
+    if let Some(time) = args.check {
+        let (sources, _) = open(args, &loaded, &[])?;
+        return if sources.is_empty() {
+            Ok(ExitCode::from(UNREADABLE))
+        } else {
+            check::run(args, &loaded, &shared, sources, time)
+        };
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let finished = runtime.block_on(sense(args, &loaded, &shared, sinks));
     // What hangs was given its grace already.
@@ -229,7 +243,8 @@ fn start_host(args: &Args, loaded: &Loaded) -> anyhow::Result<Option<Host>> {
 
 /// Keeps time until it is time to stop; `false` when no interface ever worked.
 async fn watch(sensor: &mut Sensor, signals: &mut Signals, pulse: &Pulse, args: &Args, loaded: &Loaded) -> bool {
-    let (duration, rules) = (args.duration, &args.rules);
+    let duration = args.duration;
+    let mut reload = Reload::new(args, loaded, sensor.secrets());
     let every = |period: Duration| {
         let mut timer = interval(period);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -248,7 +263,7 @@ async fn watch(sensor: &mut Sensor, signals: &mut Signals, pulse: &Pulse, args: 
             _ = signals.statistics.recv() => log::info("statistics", sensor.statistics()),
             _ = signals.reload.recv() => {
                 pulse.notify.reloading();
-                reload(sensor, rules, loaded);
+                reload.run(sensor);
                 pulse.notify.ready("reloaded");
             }
             _ = minute.tick() => sensor.minute(),
@@ -268,21 +283,6 @@ async fn watch(sensor: &mut Sensor, signals: &mut Signals, pulse: &Pulse, args: 
             }
         }
     }
-}
-
-/// Takes on policy and signatures as they are now. Wrong ones are told, and those before stay in force.
-fn reload(sensor: &mut Sensor, rules: &Rules, before: &Loaded) {
-    let Some((loaded, ruleset)) = setup::load(rules) else {
-        log::error("reload", "not reloaded; the rules from before stay in force");
-        return;
-    };
-    sensor.adopt(ruleset);
-    let rest = if loaded.config == before.config {
-        ""
-    } else {
-        "; what else has changed in the configuration needs a new start"
-    };
-    log::info("reload", format_args!("policy and signatures are reloaded{rest}"));
 }
 
 /// Opens every interface that can be opened, and whether those are all. What cannot is told.

@@ -5,6 +5,7 @@ mod atomic;
 pub mod check;
 mod far;
 pub mod findings;
+mod generate;
 mod host_watch;
 pub mod interfaces;
 pub mod live;
@@ -21,7 +22,7 @@ mod sinks;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::source::SourceError;
 
@@ -51,6 +52,7 @@ enum Command {
     Approve(approve::Args),
     Check(check::Args),
     Findings(findings::Args),
+    Generate(generate::Args),
     HostWatch(host_watch::Args),
     Interfaces(interfaces::Args),
     Live(live::Args),
@@ -75,6 +77,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Approve(args) => approve::run(args),
         Command::Check(args) => check::run(args),
         Command::Findings(args) => findings::run(args),
+        Command::Generate(args) => generate::run(args, Cli::command()),
         Command::HostWatch(args) => host_watch::run(args),
         Command::Interfaces(args) => interfaces::run(args),
         Command::Live(args) => live::run(args),

@@ -6,6 +6,7 @@
 
 pub mod load;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -253,6 +254,27 @@ const COMMENTS: &[(&str, &str, &str)] = &[
 ];
 
 impl Config {
+    /// Keys whose values differ, as `section.key`, ascending.
+    pub fn changed(&self, other: &Self) -> Vec<String> {
+        let tables = [self, other].map(|config| toml::Table::try_from(config).unwrap_or_default());
+        let keys = |table: &toml::Table| -> BTreeMap<String, toml::Value> {
+            let sections = table.iter().flat_map(|(section, value)| match value {
+                toml::Value::Table(keys) => keys
+                    .iter()
+                    .map(|(key, value)| (format!("{section}.{key}"), value.clone()))
+                    .collect(),
+                value => vec![(section.clone(), value.clone())],
+            });
+            sections.collect()
+        };
+        let [one, two] = tables.each_ref().map(keys);
+        let all: BTreeSet<&String> = one.keys().chain(two.keys()).collect();
+        all.into_iter()
+            .filter(|key| one.get(*key) != two.get(*key))
+            .cloned()
+            .collect()
+    }
+
     /// The effective configuration as a TOML file with comments. Keys that are not set stand in comments.
     pub fn render(&self) -> String {
         // Sections are plain structs with string keys; they always serialise (held by a test).
@@ -320,6 +342,22 @@ mod tests {
         assert!(text[..at].ends_with("if there is one.\n"), "{text}");
         let unset = |config: &Config| config.render().matches("is not set").count();
         assert_eq!(unset(&set) + 2, unset(&Config::default()));
+    }
+
+    #[test]
+    fn changed_keys_are_named() {
+        let other = Config {
+            policy: policy::Config {
+                path: Some("p.toml".into()),
+            },
+            store: Store {
+                interval_ms: 1,
+                ..Store::default()
+            },
+            ..Config::default()
+        };
+        assert_eq!(Config::default().changed(&other), ["policy.path", "store.interval_ms"]);
+        assert!(other.changed(&other).is_empty());
     }
 
     #[test]

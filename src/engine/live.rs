@@ -405,7 +405,7 @@ fn join(one: Option<(Timestamp, Timestamp)>, two: Option<(Timestamp, Timestamp)>
 
 /// A quiet wire has no packet time.
 #[expect(clippy::disallowed_methods, reason = "the engine may ask a clock")]
-fn clock() -> Timestamp {
+pub(super) fn clock() -> Timestamp {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_nanos(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }

@@ -9,6 +9,7 @@ mod conversation;
 pub mod hosting;
 pub mod keylog;
 pub mod live;
+pub mod look;
 pub mod replay;
 pub mod review;
 pub mod settings;

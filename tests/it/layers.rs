@@ -138,6 +138,7 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "serde",
         &[
+            "cli",
             "config",
             "confine",
             "detect",

@@ -51,6 +51,15 @@ fn plan(args: &Args, loaded: &Loaded, store: Option<&Path>) -> Plan {
     let mut read: Vec<PathBuf> = files.into_iter().flatten().map(|file| around(&file)).collect();
     read.extend(loaded.keylogs(&args.keylog).iter().map(|log| around(log)));
     read.extend(loaded.signature_dirs());
+    // Tokens of the web page are read again when they change.
+    read.extend(
+        loaded
+            .config
+            .web
+            .tokens
+            .as_deref()
+            .map(|tokens| around(&loaded.beside(tokens))),
+    );
     if let Some(store) = store.filter(|_| args.web.or(loaded.config.web.listen).is_some()) {
         read.push(around(&serve::tokens_path(None, loaded, store)));
     }

@@ -29,6 +29,7 @@ use crate::report::display::terminal;
 use crate::sink::hub::Hub;
 use crate::sink::runner::{self, Pressure, Runner, Tally};
 use crate::store::sqlite::{Retention, Writer};
+use crate::stream::secrets::Secrets;
 
 /// Servers that are named in one round; of more only the number is told.
 const TOLD_MAX_SERVERS: usize = 10;
@@ -98,6 +99,11 @@ impl Sensor {
             hosting: Hosting::default(),
             looked: None,
         })
+    }
+
+    /// Key material of this run.
+    pub(super) fn secrets(&self) -> Option<Arc<Secrets>> {
+        self.shared.settings.secrets.clone()
     }
 
     /// Takes over a capture. `whole` is whether all interfaces are in it.
