@@ -10,6 +10,8 @@
 mod care;
 #[path = "live/host.rs"]
 mod host;
+#[path = "live/page.rs"]
+mod page;
 #[path = "live/peer.rs"]
 mod peer;
 #[path = "live/rights.rs"]

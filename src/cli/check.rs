@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::cli::serve;
 use crate::cli::setup::{hostname, now};
 use crate::config::load::{Loaded, Rulebook};
 use crate::detect::signature::Signatures;
@@ -81,6 +82,7 @@ fn in_force(args: &Args) -> Result<String, Vec<Defect>> {
     let dirs = loaded.signature_dirs();
     let signatures = Signatures::load(&dirs).map_err(|found| defects.extend(found)).ok();
     defects.extend(signatures.iter().flat_map(Signatures::check));
+    defects.extend(serve::check(&loaded));
     let Some(signatures) = signatures.filter(|_| defects.is_empty()) else {
         return Err(defects);
     };

@@ -11,6 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::setup::{self, WRONG, now};
 use crate::config::load::Loaded;
 use crate::log;
+use crate::model::defect::Defect;
+use crate::sink::tls;
 use crate::store::default_path;
 use crate::web::access::Role;
 use crate::web::listen::Server;
@@ -104,6 +106,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let loaded = Loaded::load(args.files.config.as_deref())?;
+    if let Some(defect) = check(&loaded).into_iter().next() {
+        return Err(defect.into());
+    }
     let store = store_path(args.store.as_deref(), &loaded);
     let listen = args.listen.or(loaded.config.web.listen).unwrap_or(DEFAULT_LISTEN);
     let mut options = options(listen, &loaded, &store);
@@ -143,6 +148,9 @@ pub(super) fn beside(
     let Some(listen) = given.or(loaded.config.web.listen) else {
         return Ok(None);
     };
+    if let Some(defect) = check(loaded).into_iter().next() {
+        return Err(defect.into());
+    }
     let store =
         store.ok_or_else(|| anyhow!("the web page shows a store, and there is none: leave out --store none"))?;
     let server = Server::bind(&options(listen, loaded, store), Box::new(Embedded::new(store)))?;
@@ -163,6 +171,45 @@ pub(super) fn start(server: Server) -> anyhow::Result<()> {
     };
     thread::Builder::new().name("web".to_owned()).spawn(serve)?;
     Ok(())
+}
+
+/// Every mistake in the section `[web]`.
+pub(super) fn check(loaded: &Loaded) -> Vec<Defect> {
+    let web = &loaded.config.web;
+    let mut defects = Vec::new();
+    let mut note = |what: &str, cure: &str| {
+        defects.push(Defect {
+            file: loaded.file.clone().unwrap_or_else(|| PathBuf::from("shadowtap.toml")),
+            line: None,
+            what: what.to_owned(),
+            cure: cure.to_owned(),
+        });
+    };
+    match (&web.certificate, &web.key) {
+        (Some(certificate), Some(key)) => {
+            if let Err(error) = tls::server(&loaded.beside(certificate), &loaded.beside(key)) {
+                defects.push(Defect {
+                    file: error.file,
+                    line: None,
+                    what: error.what,
+                    cure: error.cure,
+                });
+            }
+        }
+        (Some(_), None) => note("web.certificate stands alone", "name its private key with web.key"),
+        (None, Some(_)) => note("web.key stands alone", "name its certificate with web.certificate"),
+        (None, None) if web.listen.is_some_and(|listen| !listen.ip().is_loopback()) => note(
+            "web.listen can be reached from other machines, and there is no TLS",
+            "set web.certificate and web.key, or listen on 127.0.0.1",
+        ),
+        (None, None) => {}
+    }
+    let tokens = web
+        .tokens
+        .as_deref()
+        .map(|path| tokens::Tokens::load(&loaded.beside(path)));
+    defects.extend(tokens.and_then(Result::err));
+    defects
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, WebError> {

@@ -105,8 +105,10 @@ pub struct Access {
     /// By the hash of their cookie: a lookup tells nothing about how much of it was right.
     sessions: Lock<HashMap<String, Session>>,
     attempts: Lock<HashMap<IpAddr, (u32, Instant)>>,
-    /// Whether the cookie may cross the network in clear: on loopback alone.
+    /// Whether the cookie goes over TLS alone.
     secure: bool,
+    /// Whether other machines reach the page: then it does not open when the last token goes.
+    remote: bool,
     random: SystemRandom,
 }
 
@@ -115,12 +117,13 @@ impl Access {
     ///
     /// # Errors
     /// When that is wrong.
-    pub fn new(tokens: &Path, secure: bool) -> Result<Self, Defect> {
+    pub fn new(tokens: &Path, secure: bool, remote: bool) -> Result<Self, Defect> {
         Ok(Self {
             tokens: Lock::new(Tokens::load(tokens)?),
             sessions: Lock::default(),
             attempts: Lock::default(),
             secure,
+            remote,
             random: SystemRandom::new(),
         })
     }
@@ -129,8 +132,7 @@ impl Access {
     pub fn is_closed(&self) -> bool {
         let mut tokens = self.tokens.lock();
         tokens.refresh();
-        // On other addresses than loopback the page does not start without tokens, and does not open when they go.
-        self.secure || !tokens.is_empty()
+        self.remote || !tokens.is_empty()
     }
 
     /// Whether anybody can sign in.
@@ -315,7 +317,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens");
         let token = tokens::add(&path, "alice", Role::Analyst, Timestamp::default()).unwrap();
-        let access = Access::new(&path, false).unwrap();
+        let access = Access::new(&path, false, false).unwrap();
         assert_eq!(access.identify(&HeaderMap::new(), PEER), Err(Refused::Wrong));
         let first = access.sign_in(&token, PEER).unwrap();
         assert!(first.cookie.contains("HttpOnly; SameSite=Strict"), "{}", first.cookie);
@@ -355,7 +357,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens");
         let token = tokens::add(&path, "alice", Role::Viewer, Timestamp::default()).unwrap();
-        let access = Access::new(&path, true).unwrap();
+        let access = Access::new(&path, true, true).unwrap();
         for _ in 0..ATTEMPTS_MAX {
             assert_eq!(access.sign_in("wrong", PEER).unwrap_err(), Refused::Wrong);
         }

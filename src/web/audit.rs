@@ -16,6 +16,9 @@ use crate::report::display;
 /// Bytes of the end of the file that are read for the page.
 const TAIL_MAX_BYTES: u64 = 256 * 1_024;
 
+/// Characters of what is told.
+const ABOUT_MAX_CHARS: usize = 5_000;
+
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Entry {
@@ -42,7 +45,7 @@ impl Entry {
             role: role.to_owned(),
             peer: peer.to_string(),
             action: action.to_owned(),
-            about: about.to_owned(),
+            about: display::plain(about, ABOUT_MAX_CHARS).into_owned(),
         }
     }
 }

@@ -64,7 +64,7 @@ impl Server {
             .map(|(certificate, key)| tls::server(certificate, key).map(TlsAcceptor::from))
             .transpose()?;
         let remote = !options.listen.ip().is_loopback();
-        let access = Access::new(&options.tokens, remote || tls.is_some())?;
+        let access = Access::new(&options.tokens, tls.is_some(), remote)?;
         if remote && !access.has_tokens() {
             return Err(WebError::NoTokens {
                 listen: options.listen,
@@ -84,7 +84,8 @@ impl Server {
             access,
             Audit::new(&options.audit),
             Guard::new(&options.hosts, tls.is_some()),
-            tls.is_some(),
+            // What else is served on this machine's `localhost` may have no TLS.
+            remote,
             options.clock,
         );
         Ok(Self {

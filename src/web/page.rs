@@ -8,10 +8,11 @@ use crate::web::assets::{SCRIPT_ADDRESS, STYLE_ADDRESS};
 use crate::web::reply::Reply;
 
 /// The menu.
-const MENU: [(&str, &str); 10] = [
+const MENU: [(&str, &str); 11] = [
     ("/", "Overview"),
     ("/servers", "Servers"),
     ("/clients", "Clients"),
+    ("/tools", "Tools"),
     ("/findings", "Findings"),
     ("/drift", "Changes"),
     ("/graph", "Who uses what"),

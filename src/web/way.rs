@@ -35,7 +35,8 @@ pub struct Site {
     pub(crate) access: Access,
     pub(crate) audit: Audit,
     guard: Guard,
-    tls: bool,
+    /// Whether browsers are to come back over TLS alone.
+    strict: bool,
     clock: fn() -> Timestamp,
     busy: Semaphore,
 }
@@ -46,7 +47,7 @@ impl Site {
         access: Access,
         audit: Audit,
         guard: Guard,
-        tls: bool,
+        strict: bool,
         clock: fn() -> Timestamp,
     ) -> Self {
         Self {
@@ -54,7 +55,7 @@ impl Site {
             access,
             audit,
             guard,
-            tls,
+            strict,
             clock,
             busy: Semaphore::new(BUSY_MAX),
         }
@@ -369,7 +370,7 @@ fn finish(site: &Site, reply: Reply) -> Response<Body> {
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(value);
     }
-    if site.tls {
+    if site.strict {
         headers.insert(STRICT_TRANSPORT.0, STRICT_TRANSPORT.1);
     }
     response

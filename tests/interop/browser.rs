@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::chromium::{Browser, CONTRAST, shots};
+use crate::chromium::{ACCESS, Browser, CONTRAST, shots};
 use crate::tools::{Running, attempt, free_port, listens, program, sensor};
 
 /// Name, width, height, whether it is a phone.
@@ -46,10 +46,11 @@ fn serve(folder: &TempDir) -> Result<(Running, String), String> {
     Ok((running, format!("http://127.0.0.1:{port}")))
 }
 
-const MENU: [&str; 10] = [
+const MENU: [&str; 11] = [
     "/",
     "/servers",
     "/clients",
+    "/tools",
     "/findings",
     "/drift",
     "/graph",
@@ -98,6 +99,13 @@ fn every_page_is_fit_to_be_used() {
                 }
             }
         }
+        // What is looked for would be found.
+        let spoil = "const text = document.createElement('p'); text.textContent = 'faint'; text.style.color = '#e5e5e5'; \
+                     const field = document.createElement('input'); document.getElementById('main').append(text, field)";
+        browser.evaluate(spoil);
+        browser.scheme("light");
+        assert_eq!(browser.evaluate(CONTRAST).as_array().unwrap().len(), 1);
+        assert!(browser.evaluate(ACCESS).to_string().contains("no label"));
         // Without the mouse: the first stop is the link that skips the menu.
         browser.open("/servers?approved=no");
         for kind in ["rawKeyDown", "keyUp"] {

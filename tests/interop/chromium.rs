@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const CONTRAST: &str = include_str!("contrast.js");
 
 /// What a screen reader and a keyboard would miss.
-const ACCESS: &str = include_str!("access.js");
+pub(crate) const ACCESS: &str = include_str!("access.js");
 
 /// A browser with one page.
 pub(crate) struct Browser {

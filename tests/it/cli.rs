@@ -93,7 +93,16 @@ fn help_shows_examples_and_exit_codes() {
             assert!(text.contains(part), "{part} is missing from\n{text}");
         }
     }
-    for command in ["approve", "check", "findings", "interfaces", "pin", "replay", "report"] {
+    for command in [
+        "approve",
+        "check",
+        "findings",
+        "interfaces",
+        "pin",
+        "replay",
+        "report",
+        "serve",
+    ] {
         let output = place.run(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0), "{command}");
     }

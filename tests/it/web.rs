@@ -373,6 +373,24 @@ fn other_addresses_need_tokens_and_tls() {
     place.file("no.pem", "");
     let said = run(&["--listen", "0.0.0.0:0", "--certificate", "no.pem", "--key", "no.pem"]);
     assert!(said.contains("no.pem") && said.contains("BEGIN CERTIFICATE"), "{said}");
+    for (text, part) in [
+        (
+            "[web]\nlisten = '0.0.0.0:8470'\n",
+            "shadowtap.toml: web.listen can be reached",
+        ),
+        ("[web]\ncertificate = 'no.pem'\n", "web.certificate stands alone"),
+        (
+            "[web]\ncertificate = 'no.pem'\nkey = 'no.pem'\n",
+            "no.pem: holds no certificate",
+        ),
+    ] {
+        place.file("shadowtap.toml", text);
+        let checked = place.run(&["check"]);
+        assert_eq!(checked.status.code(), Some(2), "{text}");
+        assert!(stderr(&checked).contains(part), "{text}: {}", stderr(&checked));
+        assert!(run(&[]).contains(part), "{text}");
+    }
+    std::fs::remove_file(place.0.path().join("shadowtap.toml")).unwrap();
     let tokens = place.0.path().join("web.tokens");
     assert_eq!(std::fs::metadata(&tokens).unwrap().permissions().mode() & 0o777, 0o600);
     std::fs::set_permissions(&tokens, std::fs::Permissions::from_mode(0o644)).unwrap();

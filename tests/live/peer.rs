@@ -13,6 +13,7 @@ fn runs() {
     match std::env::var("PEER").as_deref() {
         Ok("client") => client(),
         Ok("receiver") => crate::tell::receiver(),
+        Ok("browse") => crate::page::browse(),
         Ok("scrape") => crate::care::scrape(),
         Ok("server") => server(),
         _ => {}
