@@ -11,7 +11,6 @@ use crate::engine::replay::{Input, replay};
 use crate::model::server::View;
 use crate::model::stamp::Timestamp;
 use crate::store::memory::Memory;
-use crate::store::sqlite::Reader;
 use crate::store::{Filter, Question, Rows, Store, StoreError, Value, Word, default_path};
 
 /// A server that was seen.
@@ -61,7 +60,7 @@ impl Observed {
 
 /// Where to look.
 pub(super) enum Place {
-    Store(Reader),
+    Store(Box<dyn Store>),
     /// Boxed: a view is large.
     Captures(Box<View>),
 }
@@ -82,7 +81,7 @@ impl Place {
                 .map(PathBuf::from)
                 .or_else(|| loaded.store_file())
                 .unwrap_or_else(default_path);
-            return Ok(Self::Store(Reader::open(&path)?));
+            return Ok(Self::Store(setup::Asked::of(&path, loaded)?.open()?));
         }
         let shared = Arc::new(Shared::new(setup::settings(loaded), ruleset));
         let input = Input {

@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::cli::setup;
+use crate::cli::setup::Asked;
 use crate::config::load::Loaded;
 use crate::model::finding::{Kind, Severity};
 use crate::model::stamp::Timestamp;
 use crate::report::grid::{DEFAULT_WIDTH, Style};
 use crate::report::{html, rows};
-use crate::store::sqlite::Reader;
 use crate::store::when;
 use crate::store::{Filter, Question, Rows, State, Store, StoreError, Value, Word, default_path};
 
@@ -55,7 +55,7 @@ pub struct ReportArgs {
     /// Configuration file, which may name the store [default: shadowtap.toml, else /etc/shadowtap/shadowtap.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The store to ask [default: as configured, else $SHADOWTAP_STORE, else /var/lib/shadowtap, else the user's state directory]
+    /// The store to ask: a file, http(s)://HOST:PORT of a ClickHouse server, or `clickhouse` for the configured one [default: as configured, else $SHADOWTAP_STORE, else /var/lib/shadowtap, else the user's state directory]
     #[arg(long, value_name = "PATH")]
     pub store: Option<PathBuf>,
     /// At most so many rows
@@ -91,14 +91,17 @@ const OVERVIEW_FINDINGS: u64 = 10;
 /// # Errors
 /// When standard output cannot be written, other than by a reader that has seen enough.
 pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
-    let configured = match Loaded::load(args.config.as_deref()) {
-        Ok(loaded) => loaded.store_file(),
+    let asked = Loaded::load(args.config.as_deref()).and_then(|loaded| {
+        let path = args.store.clone().or_else(|| loaded.store_file());
+        Asked::of(&path.unwrap_or_else(default_path), &loaded)
+    });
+    let asked = match asked {
+        Ok(asked) => asked,
         Err(defect) => {
             let _ = writeln!(io::stderr(), "{defect}");
             return Ok(WRONG_USAGE);
         }
     };
-    let path = args.store.clone().or(configured).unwrap_or_else(default_path);
     if args.format == Format::Html && !is_whole(args) {
         let _ = writeln!(
             io::stderr(),
@@ -107,7 +110,10 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
         return Ok(WRONG_USAGE);
     }
     let mut text = Vec::new();
-    if let Err(error) = Reader::open(&path).and_then(|store| answer(&store, args, terminal_style(), &mut text)) {
+    if let Err(error) = asked
+        .open()
+        .and_then(|store| answer(&*store, args, terminal_style(), &mut text))
+    {
         let _ = writeln!(io::stderr(), "shadowtap: {error}");
         return Ok(if matches!(error, StoreError::Filter { .. }) {
             WRONG_USAGE

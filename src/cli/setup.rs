@@ -21,7 +21,7 @@ use crate::model::stamp::Timestamp;
 use crate::sink::Sink as _;
 use crate::sink::settings::Setting;
 use crate::store::sqlite::{Reader, Writer};
-use crate::store::{StoreError, default_path};
+use crate::store::{Store, StoreError, clickhouse, default_path};
 
 /// Exit code of wrong usage or configuration.
 pub const WRONG: u8 = 2;
@@ -128,6 +128,52 @@ pub fn store_path(given: Option<&Path>, loaded: &Loaded) -> Option<PathBuf> {
         Some(path) if path == Path::new("none") => None,
         Some(path) => Some(path.to_owned()),
         None => Some(loaded.store_file().unwrap_or_else(default_path)),
+    }
+}
+
+/// A store to ask: a file, `http(s)://HOST:PORT` of a ClickHouse server, or `clickhouse` for the configured one.
+pub enum Asked {
+    /// The embedded store.
+    File(PathBuf),
+    /// A server.
+    Server(Box<clickhouse::Server>),
+}
+
+impl Asked {
+    /// Takes what was given apart.
+    ///
+    /// # Errors
+    /// What is wrong with it, or with the section `[clickhouse]`.
+    pub fn of(given: &Path, loaded: &Loaded) -> Result<Self, Defect> {
+        let text = given.to_str().unwrap_or_default();
+        let told = |(what, cure)| Defect {
+            file: PathBuf::from("--store"),
+            line: None,
+            what,
+            cure,
+        };
+        let server = match text {
+            "clickhouse" => loaded.clickhouse()?.ok_or_else(|| {
+                let cure = "set clickhouse.url in the configuration, or give http(s)://HOST:PORT".to_owned();
+                told(("no ClickHouse server is configured".to_owned(), cure))
+            })?,
+            _ if text.starts_with("http://") || text.starts_with("https://") => {
+                loaded.clickhouse_at(clickhouse::Address::parse(text).map_err(told)?)?
+            }
+            _ => return Ok(Self::File(given.to_owned())),
+        };
+        Ok(Self::Server(Box::new(server)))
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn open(self) -> Result<Box<dyn Store>, StoreError> {
+        Ok(match self {
+            Self::File(path) => Box::new(Reader::open(&path)?),
+            Self::Server(server) => Box::new(clickhouse::Reader::open(*server)?),
+        })
     }
 }
 

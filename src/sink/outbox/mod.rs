@@ -337,6 +337,16 @@ impl Outbox {
         Ok(())
     }
 
+    /// Has it find no more room on its disk.
+    #[cfg(test)]
+    pub(in crate::sink) fn fill_disk(&self) {
+        let pages = self
+            .connection
+            .query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0));
+        let bound = format!("PRAGMA max_page_count = {}", pages.unwrap());
+        self.connection.query_row(&bound, [], |_| Ok(())).unwrap();
+    }
+
     /// Whether a restart finds it again.
     pub const fn is_durable(&self) -> bool {
         self.lock.is_some()

@@ -126,7 +126,10 @@ impl Sender {
                 }
                 Step::Done => pause = first,
                 // What is on disk goes with the next start: nobody need wait for a sink that is away.
-                Step::Failed if self.patience.has_begun() && lock(&self.outbox).is_durable() => break,
+                Step::Failed if self.patience.has_begun() && lock(&self.outbox).is_durable() => {
+                    self.await_sealer();
+                    break;
+                }
                 Step::Failed => {
                     add(&self.gauge.retries, 1);
                     self.patience.pause(jittered(pause));
@@ -139,6 +142,11 @@ impl Sender {
         if !outbox.is_durable() {
             add(&self.gauge.undelivered, outbox.stock().rows);
         }
+    }
+
+    /// Waits until everything that came is in the outbox.
+    fn await_sealer(&mut self) {
+        while !self.patience.is_over() && self.wake.recv_timeout(BEAT) != Err(RecvTimeoutError::Disconnected) {}
     }
 
     /// One batch, tried once.

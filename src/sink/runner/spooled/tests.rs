@@ -229,3 +229,85 @@ fn what_is_of_no_interest_is_neither_sent_nor_missed() {
     assert_eq!(fates(&tally), (3, 0, 0));
     assert!(arrived(&hear).iter().all(|line| line.starts_with("Finding(")));
 }
+
+/// Names the folder to the process that is to be killed.
+const VICTIM: &str = "SHADOWTAP_TEST_SPOOL";
+
+/// An event that is told apart from every other.
+fn numbered(number: u64) -> Event {
+    let mut lookup = fixture::view().lookups.remove(0);
+    lookup.count = number;
+    Event::Lookup(Box::new(lookup))
+}
+
+/// Sends without an end to a sink that is away, and says how many are on disk.
+fn be_killed(outbox: Outbox) {
+    let away = (0..1_000_000).map(|_| retry()).collect();
+    let (runner, _hear) = Sink::following(away).start(outbox);
+    for sent in 1.. {
+        runner.send(numbered(sent));
+        println!("\nflushed {}", runner.tally().waiting);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The test is its own victim: it runs itself in a process that it kills.
+#[test]
+fn a_killed_sensor_loses_at_most_what_was_not_flushed() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+    // What has not yet been flushed is of the last second.
+    assert!(Config::default().batch_wait_ms <= 1_000);
+    if let Some(folder) = std::env::var_os(VICTIM) {
+        let folder = std::path::PathBuf::from(folder);
+        be_killed(
+            Outbox::open(&folder, "far", outbox::Config::default(), wall())
+                .unwrap()
+                .0,
+        );
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let name = "sink::runner::spooled::tests::a_killed_sensor_loses_at_most_what_was_not_flushed";
+    let mut victim = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(VICTIM, folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(victim.stdout.take().unwrap()).lines();
+    let flushed = lines
+        .map_while(Result::ok)
+        .filter_map(|line| line.strip_prefix("flushed ")?.parse::<u64>().ok())
+        .find(|flushed| *flushed >= 200)
+        .unwrap();
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    let (runner, hear) = Sink::following(Vec::new()).start(disk(&folder));
+    let tally = runner.close(GRACE);
+    let arrived: Vec<String> = hear.try_iter().flat_map(|(_, lines)| lines).collect();
+    assert!(tally.delivered >= flushed, "{tally:?}, {flushed} were on disk");
+    // Nothing is missing in between, and the order is that in which they were sent.
+    let expect: Vec<String> = (1..=tally.delivered)
+        .map(|number| format!("{:?}", numbered(number)))
+        .collect();
+    assert_eq!(arrived, expect);
+}
+
+#[test]
+fn a_full_disk_is_told_and_what_has_no_room_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = disk(&folder);
+    outbox.fill_disk();
+    let (runner, hear) = Sink::following((0..20).map(|_| retry()).collect()).start(outbox);
+    for number in 1..=2_000 {
+        assert!(runner.send(numbered(number)), "nobody waits for a disk");
+    }
+    let tally = runner.close(GRACE);
+    let told = tally.spool_error.clone().unwrap_or_default();
+    assert!(tally.evicted > 0, "{tally:?}");
+    assert!(told.contains("full"), "{told}");
+    let arrived = hear.try_iter().flat_map(|(_, lines)| lines).count() as u64;
+    assert_eq!(tally.evicted + tally.delivered + tally.waiting, 2_000, "{tally:?}");
+    assert_eq!(arrived, tally.delivered);
+}
