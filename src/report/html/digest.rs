@@ -281,36 +281,39 @@ impl Digest {
 
     /// What came up last: servers, clients, changed tools.
     pub fn news(&self, doors: Doors) -> Table {
-        let mut news: Vec<(Timestamp, Vec<Cell>)> = Vec::new();
-        let mut tell = |time: Option<Timestamp>, what: Cell, about: Link| {
-            news.extend(time.map(|time| (time, vec![Cell::time(Some(time)), what, Cell::Link(about)])));
+        // Of ten thousand servers a few are new: only those are put into words.
+        let mut news: Vec<(Timestamp, Word, Record<'_>)> = Vec::new();
+        for (word, rows, time) in [
+            (Word::Servers, &self.servers, "first_seen"),
+            (Word::Clients, &self.clients, "first_seen"),
+            (Word::Drift, &self.drift, "time"),
+        ] {
+            news.extend(rows.records().filter_map(|row| Some((row.time(time)?, word, row))));
+        }
+        news.sort_by_key(|(time, ..)| std::cmp::Reverse(*time));
+        let told = |(time, word, row): (Timestamp, Word, Record<'_>)| {
+            let (what, about) = match word {
+                Word::Clients => {
+                    let address = row.text("client");
+                    let link = Link::new(doors.client(address), address.unwrap_or(""));
+                    (Cell::text(Some("new client")), link.below(row.text("client_name")))
+                }
+                Word::Drift => {
+                    let link = Link::new(doors.server(row.text("server_id")), row.text("tool").unwrap_or(""));
+                    (Cell::Mark("bad", "△", "tool changed"), link.below(row.text("server")))
+                }
+                _ => {
+                    let link = Link::new(doors.server(row.text("id")), server_name(&row));
+                    (Cell::text(Some("new server")), link.below(row.text("server")))
+                }
+            };
+            vec![Cell::time(Some(time)), what, Cell::Link(about)]
         };
-        for server in self.servers.records() {
-            let link = Link::new(doors.server(server.text("id")), server_name(&server)).below(server.text("server"));
-            tell(server.time("first_seen"), Cell::text(Some("new server")), link);
-        }
-        for client in self.clients.records() {
-            let address = client.text("client");
-            let link = Link::new(doors.client(address), address.unwrap_or("")).below(client.text("client_name"));
-            tell(client.time("first_seen"), Cell::text(Some("new client")), link);
-        }
-        for change in self.drift.records() {
-            let link = Link::new(
-                doors.server(change.text("server_id")),
-                change.text("tool").unwrap_or(""),
-            );
-            tell(
-                change.time("time"),
-                Cell::Mark("bad", "△", "tool changed"),
-                link.below(change.text("server")),
-            );
-        }
-        news.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
         Table {
             id: "news",
             caption: "Latest first".to_owned(),
             heads: vec![Head::of("When", "time"), Head::new("What"), Head::of("About", "lead")],
-            rows: news.into_iter().take(FEW).map(|(_, row)| row).collect(),
+            rows: news.into_iter().take(FEW).map(told).collect(),
             empty: "Nothing yet.",
         }
     }

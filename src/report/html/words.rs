@@ -111,7 +111,7 @@ const CLIENT: ColumnOf = column("Client", "", Some("client"), |row, doors| {
         Cell::Link(Link::new(doors.client(client), name).below(row.text("client_name")))
     })
 });
-const TOOL: ColumnOf = column("Tool", "", Some("tool"), |row, _| Cell::text(row.text("tool")));
+const TOOL: ColumnOf = column("Tool", "wide", Some("tool"), |row, _| Cell::text(row.text("tool")));
 
 /// Whether a server is approved, suspected, or neither.
 pub fn approval(row: &Record<'_>) -> Cell {
@@ -353,7 +353,7 @@ static TIMELINE: Layout = Layout {
         SERVER,
         CLIENT,
         TOOL,
-        column("About", "", Some("about"), |row, _| {
+        column("About", "wide", Some("about"), |row, _| {
             let about = row.text("about").unwrap_or("");
             match row.text("event") {
                 Some("tool-appeared" | "tool-changed") => Cell::hash(Some(about)),

@@ -56,7 +56,7 @@ pub(crate) fn show(visit: &Visit<'_>) -> Result<Reply, Problem> {
             let table = Table {
                 id: "detail-table",
                 caption: "What else is known of it".to_owned(),
-                heads: vec![Head::of("Name", "lead"), Head::new("Value")],
+                heads: vec![Head::of("Name", "lead"), Head::of("Value", "wide")],
                 rows,
                 empty: "",
             };
