@@ -1,7 +1,8 @@
 //! Packet numbers of one direction (RFC 9000, section 12.3): which were seen, which are missing, and which of these the
 //! receiver has acknowledged, so that only the capture lost them.
 
-/// Runs of missing numbers that are remembered. Beyond it the oldest count as seen.
+/// Runs of missing numbers that are remembered. Below the last that was forgotten every packet counts as new: one that is
+/// read twice says nothing twice, since streams know their bytes.
 const MISSING_MAX: usize = 64;
 
 /// What was seen of one direction.
@@ -11,6 +12,8 @@ pub(super) struct Numbers {
     next: u64,
     /// Runs below `next` that are missing: first, and behind the last. In ascending order.
     missing: Vec<(u64, u64)>,
+    /// Behind the last run that was forgotten.
+    forgotten: u64,
 }
 
 impl Numbers {
@@ -25,13 +28,11 @@ impl Numbers {
             if number > self.next {
                 self.missing.push((self.next, number));
             }
-            if self.missing.len() > MISSING_MAX {
-                self.missing.remove(0);
-            }
+            self.forget();
             self.next = number.saturating_add(1);
             return true;
         }
-        self.fill(number, number)
+        number < self.forgotten || self.fill(number, number)
     }
 
     /// Whether any of these is missing, both ends included.
@@ -49,7 +50,16 @@ impl Numbers {
         let outside = |(start, end): (u64, u64)| [(start, end.min(first)), (start.max(behind), end)];
         let left = self.missing.iter().copied().flat_map(outside);
         self.missing = left.filter(|(start, end)| start < end).collect();
+        self.forget();
         true
+    }
+
+    /// Keeps the bound: the oldest runs go.
+    fn forget(&mut self) {
+        let over = self.missing.len().saturating_sub(MISSING_MAX);
+        if let Some((_, behind)) = self.missing.drain(..over).next_back() {
+            self.forgotten = behind;
+        }
     }
 }
 
@@ -60,6 +70,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_bound_hides_no_packet() {
+        let mut numbers = Numbers::default();
+        assert!(numbers.see(10_000));
+        for number in (1..9_000).step_by(2) {
+            assert!(numbers.see(number), "{number}");
+            assert!(numbers.missing.len() <= MISSING_MAX);
+        }
+        assert!(numbers.see(2) && numbers.see(9_999) && !numbers.see(9_999) && !numbers.see(10_000));
+    }
 
     proptest! {
         #[test]

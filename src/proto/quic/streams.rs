@@ -46,7 +46,7 @@ struct Lane {
 /// Streams of one kind that are over, so that what is repeated does not open them again.
 #[derive(Debug, Default)]
 struct Finished {
-    /// All below.
+    /// All below, but for those that are open.
     below: Id,
     above: BTreeSet<Id>,
 }
@@ -70,10 +70,10 @@ impl Streams {
     /// A piece that travels in `dir`.
     pub(super) fn push(&mut self, dir: Direction, at: Stamp, piece: &Piece<'_>, sink: &mut Sink<'_>) {
         let key = (piece.id, dir.index());
-        if self.is_finished(key) {
-            return;
-        }
         if !self.lanes.contains_key(&key) {
+            if self.is_finished(key) {
+                return;
+            }
             self.make_room(at, sink);
         }
         let Self { lanes, held, shed, .. } = self;
@@ -183,7 +183,10 @@ impl Streams {
 
     fn finish(&mut self, (id, dir): Key) {
         let kind = self.finished.entry((id & KIND, dir)).or_default();
-        kind.above.insert(id);
+        // One that was open for long may lie below already.
+        if id >= kind.below {
+            kind.above.insert(id);
+        }
         if kind.below == 0 {
             kind.below = id & KIND;
         }
@@ -195,5 +198,48 @@ impl Streams {
         {
             kind.below = oldest.saturating_add(KIND + 1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::arithmetic_side_effects)]
+
+    use super::*;
+
+    fn push(streams: &mut Streams, id: Id, offset: u64, data: &[u8], length: Option<u64>) -> Vec<String> {
+        let mut told = Vec::new();
+        let piece = Piece {
+            id,
+            offset,
+            data,
+            length,
+            reset: false,
+        };
+        streams.push(Direction::ToClient, Stamp::default(), &piece, &mut |chunk| {
+            told.push(match chunk.data {
+                Data::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                Data::Gap(missing) => format!("gap {missing}"),
+                Data::End => "end".to_owned(),
+            });
+        });
+        told
+    }
+
+    #[test]
+    fn one_that_stays_open_is_read_however_many_have_ended() {
+        let mut streams = Streams::default();
+        assert_eq!(push(&mut streams, 0, 0, b"a", None), ["a"]);
+        let last = 4 * (FINISHED_MAX as u64 * 2);
+        for id in (4..=last).step_by(4) {
+            assert_eq!(push(&mut streams, id, 0, b"x", Some(1)), ["x", "end"]);
+        }
+        assert_eq!(push(&mut streams, 0, 1, b"b", None), ["b"]);
+        assert_eq!(push(&mut streams, last, 0, b"x", Some(1)), [""; 0], "said again");
+        assert_eq!(push(&mut streams, 0, 2, b"c", Some(3)), ["c", "end"]);
+        for id in [0, 4, last] {
+            assert_eq!(push(&mut streams, id, 0, b"abc", Some(3)), [""; 0], "said again");
+        }
+        assert_eq!((streams.lanes.len(), streams.take_shed()), (0, 0));
     }
 }
