@@ -243,7 +243,7 @@ impl Http3 {
                 }
                 behind
             }
-            State::Head { control } => self.head(lane, control, rest),
+            State::Head { control } => self.head(lane, control, (chunk, rest), up),
             State::Ignored => &[],
             State::Skip { left, control } => {
                 let (piece, behind) = split(rest, left);
@@ -267,10 +267,23 @@ impl Http3 {
         }
     }
 
-    fn head<'r>(&mut self, lane: &mut Lane, control: bool, rest: &'r [u8]) -> &'r [u8] {
+    fn head<'r>(
+        &mut self,
+        lane: &mut Lane,
+        control: bool,
+        (chunk, rest): (&Chunk<'_>, &'r [u8]),
+        up: &mut Up<'_>,
+    ) -> &'r [u8] {
         let (head, behind) = integers::<2>(&mut lane.carry, rest);
         let Some([kind, length]) = head else { return behind };
         let fits = usize::try_from(length).is_ok_and(|length| length <= self.limits.head_max_bytes);
+        if kind == HEADERS && !control && !fits {
+            up.shed(1);
+            if !std::mem::replace(&mut lane.headed, true) {
+                // The body behind it may still tell what it is.
+                self.fields(chunk, &[], up);
+            }
+        }
         lane.state = match kind {
             WEBTRANSPORT if !control => State::Ignored,
             DATA if !control && length > 0 => State::Data(length),

@@ -102,6 +102,26 @@ fn streams_become_exchanges_however_they_are_cut() {
 }
 
 #[test]
+fn a_head_beyond_the_bound_hides_no_body() {
+    let long = env().head_max_bytes as u32 + 1;
+    let head = [&[1][..], &(0x8000_0000 | long).to_be_bytes(), &vec![0; long as usize]].concat();
+    let bytes = [head, frame(0, CALL.as_bytes())].concat();
+    let talk = [
+        (0, ToServer, Data::Bytes(&bytes[..])),
+        (0, ToServer, Data::End),
+        (0, ToClient, Data::Bytes(&bytes[..])),
+        (0, ToClient, Data::End),
+    ];
+    let expect = [
+        "Shed(1)".to_owned(),
+        format!("0  0 {CALL}"),
+        "Shed(1)".to_owned(),
+        format!("1  0 {CALL}"),
+    ];
+    assert_eq!(tell(&talk), expect);
+}
+
+#[test]
 fn a_section_waits_for_its_insertions() {
     let settings = [&[0][..], &frame(4, &[1, 0x40, 220])].concat();
     let encoder = [&[2, 0x3f, 0xbd, 0x01, 0xc1, 4][..], b"/mcp"].concat();
