@@ -267,6 +267,7 @@ impl Half {
         let _ = self.load(around);
         let Self { epoch, scratch, .. } = self;
         let opened = epoch.as_mut()?.try_open(reach, header, body, scratch)?;
+        self.messages = Messages::default();
         Some(self.hear(opened, body))
     }
 
@@ -275,7 +276,10 @@ impl Half {
         if kind != APPLICATION_DATA {
             return;
         }
-        if self.stage != Stage::Application {
+        if self.stage == Stage::Application {
+            // What comes behind the handshake is short: a record begins with a message, as a rule.
+            self.messages = Messages::default();
+        } else {
             self.messages.lose();
             // Whether early data was taken is not known any more; as a rule it is.
             self.early_accepted.get_or_insert(true);
@@ -414,4 +418,24 @@ fn has_early_data(body: &[u8]) -> bool {
         rest = after.get(length..).unwrap_or_default();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_message_that_a_loss_broke_off_hides_no_key_update() {
+        let mut half = Half::new(false, Suite13::of(0x1301).unwrap(), false);
+        half.stage = Stage::Application;
+        // A ticket of 200 bytes, of which the rest is lost.
+        half.messages.read(&[4, 0, 0, 200, 1, 2, 3], &mut |_, _| {});
+        half.lose(APPLICATION_DATA);
+        let mut told = Vec::new();
+        half.messages
+            .read(&[KEY_UPDATE, 0, 0, 1, 0], &mut |kind, _| told.push(kind));
+        assert_eq!((told, half.missed), (vec![KEY_UPDATE], 1));
+    }
 }
