@@ -3,13 +3,11 @@
 //! Cost per message: one pass over the envelope, one over the first level of `params` or `result`; a few hundred
 //! nanoseconds plus 0.2 ns per byte of long strings. Allocates per message for what waits for an answer.
 
-use std::borrow::Cow;
-
 use crate::mcp::calls::Calls;
 use crate::mcp::jsonrpc;
 use crate::mcp::names::Names;
 use crate::mcp::shape::{self, ResultShape};
-use crate::mcp::{around, legacy, mirror, proof, site, tools};
+use crate::mcp::{around, legacy, mirror, plain, proof, site, tools};
 use crate::model::errand;
 use crate::model::flow::FlowInfo;
 use crate::model::mcp::{Auth, JsonRpc, McpTransport, Odd, Revision, RpcKind, Site};
@@ -177,7 +175,7 @@ impl Reader {
                 .and_then(|value| Revision::parse(value.trim())),
             marked,
         };
-        let text = readable(bytes, cut);
+        let text = plain::text(bytes, cut);
         let before = self.messages;
         if let Carrier::SseEvent { name: "endpoint" } = message.carrier {
             self.endpoint_event(&text, &around, out);
@@ -449,18 +447,6 @@ fn number(transaction: &Transaction) -> u64 {
     let request = transaction.request.as_ref().map(|request| request.at);
     let at = request.or_else(|| transaction.response.as_ref().map(|response| response.at));
     transaction.number ^ at.map_or(0, |at| at.packet.rotate_left(32))
-}
-
-/// Text of a body: what is valid of a cut one, a repaired copy of a broken one.
-fn readable(bytes: &[u8], cut: bool) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(fault) if cut && fault.error_len().is_none() => {
-            let head = bytes.get(..fault.valid_up_to()).unwrap_or_default();
-            String::from_utf8_lossy(head)
-        }
-        Err(_) => String::from_utf8_lossy(bytes),
-    }
 }
 
 fn query_session(request: &Request) -> Option<&str> {

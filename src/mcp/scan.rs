@@ -116,6 +116,11 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
+/// Length of the value that `text` starts with; `None` when it does not end.
+pub(super) fn value_len(text: &str) -> Option<usize> {
+    value_end(text.as_bytes(), 0)
+}
+
 /// Position of the first byte that is not JSON white space.
 fn skip_blank(bytes: &[u8], mut at: usize) -> usize {
     while matches!(bytes.get(at), Some(b' ' | b'\t' | b'\r' | b'\n')) {

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::mcp::lenient;
 use crate::model::observation::ToolDef;
 
 /// Tools of one page that are read.
@@ -41,7 +42,7 @@ pub fn cursor(raw: &str) -> u64 {
 }
 
 fn definition(raw: &str) -> Option<(ToolDef<'static>, bool)> {
-    let mut value: Value = serde_json::from_str(raw).ok()?;
+    let mut value = lenient::value(raw)?;
     let object = value.as_object_mut()?;
     let name = object.get("name")?.as_str()?.to_owned();
     let shaped = object.get("inputSchema").is_some_and(Value::is_object);
@@ -112,6 +113,22 @@ mod tests {
         assert_ne!(
             hash(r#"[{"name":"a","x":"p q"}]"#),
             hash(r#"[{"name":"a","x":"p  q"}]"#)
+        );
+    }
+
+    #[test]
+    fn what_clients_show_to_a_model_is_told() {
+        let deep = format!("{}1{}", "[".repeat(300), "]".repeat(300));
+        let raw = format!(
+            r#"[{{"name":"a","description":"cut \ud83d","inputSchema":{{}}}},{{"name":"b","x":{deep},"inputSchema":{{}}}}]"#
+        );
+        let (tools, shaped) = parse(&raw);
+        let names: Vec<_> = tools.iter().map(|tool| tool.name.as_ref()).collect();
+        assert_eq!((names, shaped), (vec!["a", "b"], true));
+        assert!(
+            tools
+                .iter()
+                .all(|tool| serde_json::from_str::<Value>(&tool.canonical).is_ok())
         );
     }
 

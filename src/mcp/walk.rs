@@ -112,6 +112,17 @@ impl<'a> Walk<'a> {
         None
     }
 
+    /// Where the next key lies, without its quotes.
+    pub(super) fn next_key(&mut self) -> Option<(usize, usize)> {
+        while !self.done {
+            self.step();
+            if self.token == Token::Key {
+                return Some(self.span);
+            }
+        }
+        None
+    }
+
     /// One token on. A value or key keeps its place until the token behind it is read, so that a path asked for in
     /// between is the right one.
     fn step(&mut self) {

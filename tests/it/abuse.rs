@@ -350,3 +350,32 @@ fn an_honest_session_is_no_abuse() {
         assert_eq!(of_kind(&report, kind), [], "{kind}");
     }
 }
+
+/// What endpoints read and a strict parser does not: members named in escapes, half an emoji, numbers beyond every range,
+/// deep schemas, UTF-16, and labels of other types.
+#[test]
+fn what_endpoints_read_is_not_hidden() {
+    let host = "Host: 10.9.0.5\r\nAccept: application/json, text/event-stream\r\n";
+    let deep = format!("{}0{}", "[".repeat(300), "]".repeat(300));
+    let tools = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"result":{{"t\u006fols":[{{"name":"find_book","description":"cut \ud83d","inputSchema":{{"default":1e999,"x":{deep}}}}}]}}}}"#
+    );
+    let wide: String = CALL.chars().flat_map(|char| [char, '\0']).collect();
+    let call = post(host, &wide).replace("application/json\r\n", "application/octet-stream\r\n");
+    let script = connection(
+        here(),
+        &[
+            (&post(host, INITIALIZE), &json("200 OK", SESSION, WELCOME)),
+            (&post(host, LIST), &json("200 OK", "", &tools)),
+            (
+                &call,
+                &json("200 OK", "", FOUND).replace("application/json", "text/html"),
+            ),
+        ],
+    );
+    let told = report(&script);
+    let server = &told["servers"][0];
+    assert_eq!(server["tools"][0]["name"], "find_book");
+    assert_eq!(server["messages"]["by_method"]["tools/call"], 1);
+    assert_eq!(server["messages"]["responses"], 3);
+}

@@ -12,14 +12,13 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::detect::panel::Ruleset;
 use crate::detect::signature::Signatures;
 use crate::detect::signature::poison::{ALARM_SCORE, LOUD_SCORE, Score};
 use crate::detect::{Detector, FactMask, Findings, about, redact};
-use crate::mcp::scan;
+use crate::mcp::{lenient, scan};
 use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Severity};
 use crate::model::mcp::{JsonRpc, RpcKind};
 use crate::model::net::Direction;
@@ -83,9 +82,9 @@ impl PoisonScan {
                 if !entry.whole || entry.value.len() > DEFINITION_MAX_BYTES {
                     continue;
                 }
-                let verdict = self.recall(entry.value, || match serde_json::from_str::<Value>(entry.value) {
-                    Ok(value) => texts::of_definition(&value, &self.signatures.poison),
-                    Err(_) => Verdict::default(),
+                let verdict = self.recall(entry.value, || match lenient::value(entry.value) {
+                    Some(value) => texts::of_definition(&value, &self.signatures.poison),
+                    None => Verdict::default(),
                 });
                 if verdict.score.score < ALARM_SCORE {
                     continue;

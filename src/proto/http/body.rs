@@ -1,15 +1,19 @@
 //! Bodies: from the bytes that a framing gives to messages. JSON whole, event streams by event, all else passed over.
 //!
 //! A body in one slice is borrowed through; one in several slices is joined in one recycled buffer. JSON that does not
-//! begin like JSON-RPC is only searched for its name, never kept. Knows nothing of chunks, frames or transactions.
+//! begin like JSON-RPC is only searched for its name, never kept. A label of another type does not hide JSON: the first
+//! bytes count. Knows nothing of chunks, frames or transactions.
 
 use super::Limits;
-use super::content::{Coding, ESCAPED, JSONRPC, Kind, Peek, peek};
+use super::content::{Coding, ESCAPED, JSONRPC, Kind, Peek, VERSION_KEY, is_wide, peek};
 use super::inflate::{Inflate, Inflated};
 use super::sse::Sse;
 use crate::model::message::Body;
 use crate::model::stamp::Stamp;
 use crate::stream::carry::release;
+
+/// Bytes of the name that may stand before the end of a slice.
+const SEAM_BYTES: usize = VERSION_KEY.len() - 1;
 
 /// Longest form that is read, in bytes: those that matter hold a few parameters.
 const FORM_MAX_BYTES: usize = 65_536;
@@ -49,6 +53,7 @@ pub(super) struct Plan {
 pub(super) struct Reader {
     limits: Limits,
     state: State,
+    kind: Kind,
     candidate: bool,
     /// Longest body that is kept, in bytes.
     max_bytes: usize,
@@ -63,6 +68,7 @@ pub(super) struct Reader {
     shed: u64,
     head_at: Stamp,
     at: Option<Stamp>,
+    /// What is collected or undecided; in a hunt the end of what was searched.
     buffer: Vec<u8>,
     inflate: Option<Inflate>,
     sse: Option<Box<Sse>>,
@@ -90,6 +96,7 @@ impl Reader {
         Self {
             limits,
             state: State::Said,
+            kind: Kind::Other,
             candidate: false,
             max_bytes: limits.message_max_bytes,
             rpc: false,
@@ -108,7 +115,7 @@ impl Reader {
     /// A body begins.
     pub(super) fn open(&mut self, plan: Plan) {
         (self.candidate, self.rpc, self.head_at, self.at) = (plan.candidate, false, plan.at, None);
-        self.torn = plan.torn;
+        (self.kind, self.torn) = (plan.kind, plan.torn);
         self.doubt = false;
         self.inflate = None;
         self.sniff = false;
@@ -118,19 +125,11 @@ impl Reader {
                 self.sse.get_or_insert_with(|| Box::new(Sse::new(max_bytes))).reset();
                 State::Events
             }
-            Kind::Form if plan.candidate => State::Collect { skipped: 0 },
-            Kind::Json | Kind::MaybeJson => State::Peek,
-            Kind::Form | Kind::Other => State::Skip,
+            Kind::Form | Kind::Json | Kind::MaybeJson | Kind::Other => State::Peek,
         };
-        self.max_bytes = match plan.kind {
-            Kind::Form => self.limits.message_max_bytes.min(FORM_MAX_BYTES),
-            _ => self.limits.message_max_bytes,
-        };
-        if self.state == State::Skip {
-            return;
-        }
+        self.max_bytes = self.limits.message_max_bytes;
         let stream = self.state == State::Events;
-        let wanted = stream || plan.candidate || plan.alone;
+        let wanted = stream || plan.candidate || (plan.alone && !self.is_mislabelled());
         if plan.coding.is_identity() {
             self.sniff = wanted;
             return;
@@ -142,6 +141,11 @@ impl Reader {
         if self.inflate.is_none() {
             self.state = if stream { State::Said } else { State::Skip };
         }
+    }
+
+    /// Whether the label says that the body is no JSON.
+    const fn is_mislabelled(&self) -> bool {
+        matches!(self.kind, Kind::Form | Kind::Other)
     }
 
     /// How many bodies of interest were given up since the last call: at the bound of their output, or because one of
@@ -305,21 +309,12 @@ impl Reader {
                     sse.push(at, bytes, say);
                 }
             }
-            State::Hunt { skipped } => {
-                if JSONRPC.find(bytes).is_some() {
-                    self.rpc = true;
-                    self.state = State::Collect { skipped };
-                    self.collect(bytes, left, say);
-                } else {
-                    self.state = State::Hunt {
-                        skipped: skipped.saturating_add(bytes.len() as u64),
-                    };
-                }
-            }
+            State::Hunt { skipped } => self.hunt(skipped, bytes, left, say),
             State::Peek if self.buffer.is_empty() => {
                 self.state = self.decide(bytes, left == Some(0));
                 match self.state {
                     State::Collect { .. } => self.collect(bytes, left, say),
+                    State::Hunt { .. } => self.keep_end(bytes),
                     State::Peek => self.buffer.extend_from_slice(bytes),
                     _ => {}
                 }
@@ -328,10 +323,11 @@ impl Reader {
                 let mut seen = std::mem::take(&mut self.buffer);
                 seen.extend_from_slice(bytes);
                 self.state = self.decide(&seen, left == Some(0));
-                if !matches!(self.state, State::Collect { .. } | State::Peek) {
-                    seen.clear();
+                match self.state {
+                    State::Collect { .. } | State::Peek => self.buffer = seen,
+                    State::Hunt { .. } => self.keep_end(&seen),
+                    _ => {}
                 }
-                self.buffer = seen;
                 if let State::Collect { .. } = self.state {
                     self.settle(left, say);
                 }
@@ -340,12 +336,49 @@ impl Reader {
         }
     }
 
+    /// Looks for the name in more of a body, of which so many bytes were not kept.
+    fn hunt(&mut self, skipped: u64, bytes: &[u8], left: Option<u64>, say: &mut Say<'_>) {
+        let kept = self.buffer.len();
+        self.buffer.extend_from_slice(bytes.get(..SEAM_BYTES).unwrap_or(bytes));
+        let torn = JSONRPC.find(&self.buffer).is_some();
+        self.buffer.truncate(kept);
+        if torn {
+            self.rpc = true;
+            let skipped = skipped.saturating_sub(kept as u64);
+            self.state = State::Collect { skipped };
+            return self.collect(bytes, left, say);
+        }
+        if JSONRPC.find(bytes).is_some() {
+            self.rpc = true;
+            self.buffer.clear();
+            self.state = State::Collect { skipped };
+            return self.collect(bytes, left, say);
+        }
+        self.keep_end(bytes);
+        self.state = State::Hunt {
+            skipped: skipped.saturating_add(bytes.len() as u64),
+        };
+    }
+
+    /// Keeps so much of what was searched that a name between two slices is found.
+    fn keep_end(&mut self, bytes: &[u8]) {
+        let start = bytes.len().saturating_sub(SEAM_BYTES);
+        self.buffer.extend_from_slice(bytes.get(start..).unwrap_or_default());
+        let over = self.buffer.len().saturating_sub(SEAM_BYTES);
+        self.buffer.drain(..over);
+    }
+
     /// What to do with JSON that begins with `seen`.
     fn decide(&mut self, seen: &[u8], last: bool) -> State {
         match peek(seen) {
+            Peek::NotJson if self.candidate && is_wide(seen) => {}
+            Peek::NotJson if self.candidate && self.kind == Kind::Form => {
+                self.max_bytes = self.max_bytes.min(FORM_MAX_BYTES);
+            }
             Peek::NotJson => return State::Skip,
             Peek::Short if !last => return State::Peek,
             Peek::Rpc => self.rpc = true,
+            _ if self.is_mislabelled() && !self.candidate => return State::Skip,
             Peek::Json | Peek::Short => self.rpc = JSONRPC.find(seen).is_some(),
             Peek::Maybe => {
                 self.rpc = JSONRPC.find(seen).is_some();

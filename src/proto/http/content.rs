@@ -15,7 +15,7 @@ pub(crate) use super::inflate::{Coding, coding};
 /// Bytes of JSON within which its first key must show itself.
 pub(super) const PEEK_MAX_BYTES: usize = 256;
 /// The key that only JSON-RPC has.
-const VERSION_KEY: &[u8] = b"jsonrpc";
+pub(super) const VERSION_KEY: &[u8] = b"jsonrpc";
 /// Its other keys (JSON-RPC 2.0, sections 4 and 5), which much other JSON has, too.
 const KEYS: [&[u8]; 5] = [b"id", b"method", b"params", b"result", b"error"];
 
@@ -90,6 +90,10 @@ pub(super) fn has_marks(headers: &Headers) -> bool {
     if FIELDS.iter().any(|field| headers.has(*field)) {
         return true;
     }
+    if headers.repeats(Field::Accept) {
+        let names = |part| headers.members(Field::Accept).any(|member| contains(member, part));
+        return names(b"/json") && names(b"text/event-stream");
+    }
     headers.get(Field::Accept).is_some_and(|accept| {
         accept.len() >= b"json,text/event-stream".len()
             && contains(accept, b"/json")
@@ -99,6 +103,14 @@ pub(super) fn has_marks(headers: &Headers) -> bool {
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+}
+
+/// Whether a body begins like JSON in UTF-16 or UTF-32, which some servers read, too.
+pub(super) fn is_wide(body: &[u8]) -> bool {
+    matches!(
+        body,
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, b'{' | b'[', ..] | [0, 0, 0 | 0xfe, ..]
+    )
 }
 
 /// What the first bytes of a body say.
@@ -196,6 +208,10 @@ mod tests {
             headers.push(name.as_bytes(), value.as_bytes());
             assert_eq!(has_marks(&headers), expect, "{name}: {value}");
         }
+        let mut headers = Headers::default();
+        headers.push(b"accept", b"application/json");
+        headers.push(b"accept", b"text/event-stream");
+        assert!(has_marks(&headers), "a list over two fields is one");
     }
 
     #[test]

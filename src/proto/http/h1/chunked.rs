@@ -118,11 +118,10 @@ impl Chunked {
         match (self.0, byte) {
             (State::Size { size, digits }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if digits < SIZE_MAX_DIGITS => {
                 let digit = char::from(byte).to_digit(16)?;
+                // Zeros in front do not count: peers read any number of them.
+                let digits = if size == 0 { 1 } else { digits.saturating_add(1) };
                 let size = size.checked_shl(4)? | u64::from(digit);
-                Some(State::Size {
-                    size,
-                    digits: digits.saturating_add(1),
-                })
+                Some(State::Size { size, digits })
             }
             (State::Size { digits: 0, .. }, _) => None,
             (State::Size { size, .. }, b'\n') => Some(chunk_of(size)),
@@ -204,7 +203,7 @@ mod tests {
     use super::*;
 
     /// (input, body, what lies behind it or the reason why there is no end)
-    const CASES: [(&str, &str, Result<&str, Piece<'static>>); 14] = [
+    const CASES: [(&str, &str, Result<&str, Piece<'static>>); 15] = [
         ("5\r\nhello\r\n0\r\n\r\nGET", "hello", Ok("GET")),
         ("5;a=b;c=\"d\"\r\nhello\r\n0\r\n\r\n", "hello", Ok("")),
         ("2\nhe\n3\nllo\n0\n\n", "hello", Ok("")),
@@ -221,7 +220,8 @@ mod tests {
         ("x\r\nhello", "", Err(Piece::Malformed)),
         ("\r\nhello", "", Err(Piece::Malformed)),
         ("5\r\nhelloHTTP", "hello", Err(Piece::Malformed)),
-        ("00000000000000001\r\n", "", Err(Piece::Malformed)),
+        ("00000000000000000005\r\nhello\r\n0\r\n\r\n", "hello", Ok("")),
+        ("10000000000000000\r\n", "", Err(Piece::Malformed)),
         ("ffffffffffffffff\r\nhello", "hello", Err(Piece::More)),
     ];
 

@@ -156,6 +156,66 @@ fn a_late_name_gives_the_rest() {
 }
 
 #[test]
+fn a_name_between_two_slices_is_found() {
+    let head = "POST /t HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 30\r\n\r\n";
+    let body = "{\"a\":12345,\"jsonrpc\":\"2.0\",9:9";
+    for at in 13..19 {
+        let chunks = [head, &body[..at], &body[at..]].map(|text| (C, Data::Bytes(text.as_bytes())));
+        let kept = at - 6;
+        let expect = format!("> Post /t 0 | http | cut {kept} {}", &body[kept..]);
+        assert_eq!(run(&chunks).0, [expect], "{at}");
+    }
+    let bytes = [head, body].map(|text| (C, Data::Bytes(text.as_bytes())));
+    assert_eq!(
+        run(&by_bytes(&bytes)).0,
+        ["> Post /t 0 | http | cut 12 jsonrpc\":\"2.0\",9:9"]
+    );
+}
+
+#[test]
+fn a_label_hides_no_json() {
+    for (kind, body, expect) in [
+        ("text/html", RPC, "whole"),
+        ("application/x-www-form-urlencoded", RPC, "whole"),
+        ("application/octet-stream", "{\"id\":1,\"jsonrpc\":\"2.0\"}", "absent"),
+        ("text/html", "{\"a\":1}", "absent"),
+        ("application/x-www-form-urlencoded", "a=1", "absent"),
+        ("image/png", "\u{89}PNG", "absent"),
+    ] {
+        let text = format!(
+            "POST /t HTTP/1.1\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let body = if expect == "whole" {
+            format!(" {body}")
+        } else {
+            String::new()
+        };
+        let expect = format!("> Post /t 0 | http | {expect}{body}");
+        check(kind, &[(C, &text)], &[&expect], Step::Continue);
+    }
+    for marked in [true, false] {
+        let wide: String = RPC.chars().flat_map(|char| ['\0', char]).collect();
+        let accept = if marked {
+            "application/json, text/event-stream"
+        } else {
+            "*/*"
+        };
+        let text = format!(
+            "POST /t HTTP/1.1\r\nAccept: {accept}\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n{wide}",
+            wide.len()
+        );
+        let expect = if marked {
+            format!("whole {wide}")
+        } else {
+            "absent".to_owned()
+        };
+        let chunks = [(C, Data::Bytes(text.as_bytes()))];
+        assert_eq!(run(&chunks).0, [format!("> Post /t 0 | http | {expect}")]);
+    }
+}
+
+#[test]
 fn long_bodies_are_cut_and_passed_over() {
     let body = format!("{{\"id\":1,\"x\":\"{}\"}}", "y".repeat(100_000));
     let text = format!(

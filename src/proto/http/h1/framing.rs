@@ -49,11 +49,14 @@ pub(super) fn of_response(response: &Response, method: Option<HttpMethod>) -> Op
     }
 }
 
-/// Whether chunked is the last transfer coding; `None` when there is none at all.
+/// Whether chunked is the last transfer coding; `None` when there is none at all. `identity` is none (RFC 2616,
+/// section 4.4), and still sent.
 fn is_chunked(headers: &Headers) -> Option<bool> {
-    headers.get(Field::TransferEncoding)?;
-    let last = headers.members(Field::TransferEncoding).last();
-    Some(last.is_some_and(|token| token.eq_ignore_ascii_case(b"chunked")))
+    let codings = headers.members(Field::TransferEncoding);
+    let last = codings
+        .filter(|token| !token.is_empty() && !token.eq_ignore_ascii_case(b"identity"))
+        .last()?;
+    Some(last.eq_ignore_ascii_case(b"chunked"))
 }
 
 enum Length {
@@ -132,6 +135,8 @@ mod tests {
             (0, None, &[(CL, "")], "bad"),
             (0, None, &[(CL, "99999999999999999999")], "bad"),
             (0, None, &[(TE, "gzip")], "close"),
+            (0, None, &[(CL, "5"), (TE, "identity")], "5"),
+            (0, None, &[(TE, "identity"), (TE, "chunked")], "chunked"),
             (200, None, &[], "close"),
             (200, None, &[(CL, "0")], "none"),
             (200, None, &[(TE, "gzip, chunked")], "chunked"),

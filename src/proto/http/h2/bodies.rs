@@ -93,7 +93,7 @@ impl Http2 {
         let plan = Plan {
             kind: if exchange.opaque { Kind::Other } else { Kind::MaybeJson },
             coding: Coding::IDENTITY,
-            candidate: exchange.candidate || rpc,
+            candidate: !exchange.opaque && (exchange.candidate || rpc),
             alone: exchange.transaction.request.is_none(),
             torn: true,
             at,

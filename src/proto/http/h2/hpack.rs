@@ -102,9 +102,13 @@ pub(in crate::proto::http) fn integer(rest: &mut &[u8], prefix_bits: u32) -> Opt
         loop {
             let (byte, behind) = tail.split_first()?;
             tail = behind;
-            value = value.saturating_add(u64::from(byte & 0x7f).checked_shl(shift)?);
+            let part = u64::from(byte & 0x7f);
+            // Some peers read zeros at the end, however many.
+            if part > 0 {
+                value = value.saturating_add(part.checked_shl(shift).filter(|_| shift <= 28)?);
+            }
             shift = shift.saturating_add(7);
-            if value > INTEGER_MAX || shift > 35 {
+            if value > INTEGER_MAX {
                 return None;
             }
             if byte & 0x80 == 0 {

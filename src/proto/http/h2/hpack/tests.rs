@@ -53,10 +53,14 @@ fn integers_of_appendix_c_1() {
         let prefix_bits = if prefix_bits == 8 { 7 } else { prefix_bits };
         assert_eq!((integer(&mut rest, prefix_bits), rest), (Some(value), &[][..]));
     }
+    // Zeros behind the number, as a lenient peer reads them.
+    let padded = [&[31, 0x9a, 0x8a][..], &[0x80; 40], &[0]].concat();
+    assert_eq!(integer(&mut &padded[..], 5), Some(1337));
     for bad in [
         &[][..],
         &[31],
         &[31, 0x80],
+        &[31, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01],
         &[31, 0xff, 0xff, 0xff, 0xff, 0x0f],
         &[31, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80],
     ] {
