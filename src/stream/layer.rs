@@ -29,6 +29,9 @@ pub trait Layer: Send {
 /// What a layer says after a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// The chunk begins something else: the stream is unknown again, and this chunk is the first that is looked at. Said
+    /// by layers that have taken nothing of the chunk, and whose probe does not take it either.
+    Anew,
     /// Go on.
     Continue,
     /// It no longer knows where it is: the stream is unknown again.

@@ -117,13 +117,17 @@ impl Stream {
         matches!(self.state, State::Known(_))
     }
 
-    /// Feeds one chunk. `Step::Desync` is never returned: it is handled here.
+    /// Feeds one chunk. `Step::Desync` and `Step::Anew` are never returned: they are handled here.
     pub fn push(&mut self, chunk: Chunk<'_>, env: &Env, listener: &mut dyn FnMut(Output<'_>)) -> Step {
         match &mut self.state {
             State::Known(layer) => {
                 let mut up = Up::new(env, listener, &mut self.above);
                 up.depth = self.depth;
                 let step = layer.push(chunk, &mut up);
+                if step == Step::Anew {
+                    self.settle(Step::Desync);
+                    return self.push(chunk, env, listener);
+                }
                 self.settle(step)
             }
             State::Given(why) => Step::Bypass(*why),
@@ -270,7 +274,7 @@ impl Stream {
     fn settle(&mut self, step: Step) -> Step {
         match step {
             Step::Continue => Step::Continue,
-            Step::Desync => {
+            Step::Anew | Step::Desync => {
                 self.state = State::Midway(0);
                 self.above = None;
                 Step::Continue

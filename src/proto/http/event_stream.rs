@@ -76,7 +76,7 @@ impl Layer for EventStream {
         match (chunk.dir, chunk.data) {
             (Direction::ToServer, Data::Bytes(bytes)) if request_line(bytes) == Looks::Like => {
                 self.sse.end(&mut |said| say(said, up));
-                Step::Desync
+                Step::Anew
             }
             (Direction::ToServer, _) => Step::Continue,
             (Direction::ToClient, Data::Bytes(bytes)) => self.bytes(chunk.at, bytes, up),
@@ -104,7 +104,7 @@ impl EventStream {
     fn bytes(&mut self, at: Stamp, bytes: &[u8], up: &mut Up<'_>) -> Step {
         if self.chunked.is_none() && self.sse.between_events() {
             if status_line(bytes) == Looks::Like {
-                return Step::Desync;
+                return Step::Anew;
             }
             if matches!(size_line(bytes), Some(Some(_))) {
                 self.chunked = Some(Chunked::new());
@@ -147,7 +147,10 @@ mod tests {
     #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::arithmetic_side_effects)]
 
     use super::*;
+    use crate::model::message::Body;
     use crate::proto::http::h1::talk::{Told, env, listen};
+    use crate::stream::Stream;
+    use crate::stream::layer::{Env, Output};
 
     fn ask(to_client: &str, from_start: bool) -> Probe {
         probe(&Prefix {
@@ -209,7 +212,48 @@ mod tests {
             told(&["b\r\ndata: {1}\n\n\r\n0\r\n\r\nHTTP/1.1 200 OK"]).1,
             Step::Desync
         );
-        assert_eq!(told(&["data: {1}\n\n", "HTTP/1.1 200 OK\r\n"]).1, Step::Desync);
+        assert_eq!(told(&["data: {1}\n\n", "HTTP/1.1 200 OK\r\n"]).1, Step::Anew);
+    }
+
+    #[test]
+    fn what_follows_a_stream_is_read_from_its_first_byte() {
+        use Direction::{ToClient, ToServer};
+        let env = Env {
+            protocols: crate::proto::PROTOCOLS,
+            ..env()
+        };
+        let mut stream = Stream::outer(Transport::Tcp, false, [40_000, 80]);
+        let mut told = Vec::new();
+        for (dir, text) in [
+            (ToClient, "data: {1}\n\n"),
+            (
+                ToServer,
+                "POST /a HTTP/1.1\r\nContent-Length: 13\r\n\r\n{\"jsonrpc\":2}",
+            ),
+            (ToClient, "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"jsonrpc\":3}"),
+        ] {
+            let chunk = Chunk {
+                at: Stamp::default(),
+                dir,
+                lane: 0,
+                data: Data::Bytes(text.as_bytes()),
+            };
+            let step = stream.push(chunk, &env, &mut |output| {
+                if let Output::Message(message) = output
+                    && let Body::Whole(body) = message.body
+                {
+                    let number = message.transaction.map(|transaction| transaction.number);
+                    told.push((number, String::from_utf8_lossy(body).into_owned()));
+                }
+            });
+            assert_eq!(step, Step::Continue);
+        }
+        let expect = [
+            (None, "{1}"),
+            (Some(0), "{\"jsonrpc\":2}"),
+            (Some(0), "{\"jsonrpc\":3}"),
+        ];
+        assert_eq!(told, expect.map(|(number, text)| (number, text.to_owned())));
     }
 
     #[test]

@@ -431,7 +431,7 @@ impl Drop for Opener {
 fn pass_on(up: &Up<'_>) -> Flow {
     match up.step() {
         Step::Bypass(why) => Flow::Shut(why),
-        Step::Continue | Step::Desync => Flow::Next,
+        Step::Anew | Step::Continue | Step::Desync => Flow::Next,
     }
 }
 
