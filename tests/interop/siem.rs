@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::collector::Collector;
-use crate::tools::{attempt, beside, packages, program, python, run, sensor};
+use crate::tools::{attempt, beside, free_port, packages, program, python, run, sensor};
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -164,6 +164,45 @@ fn real_captures_reach_every_receiver() {
             .arg(at("ecs")));
         Ok(())
     });
+}
+
+/// A receiver that is away loses nothing: what waits on disk goes first when it is back.
+#[test]
+fn an_outage_is_outlived_by_the_spool() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("c.toml");
+    let port = free_port();
+    let text = format!(
+        "[spool]\ndir = 'spool'\n[[sinks]]\ntype = 'webhook'\nname = 'soc'\nurl = 'http://127.0.0.1:{port}/hook'\n\
+         events = ['finding']\nreplay = true\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let replay = |capture: &str| {
+        let mut replay = sensor();
+        replay
+            .args(["replay", "--store", "none", "--format", "json", "--config"])
+            .arg(&config);
+        replay.arg(file(&format!("pcaps/{capture}.pcap"))).output().unwrap()
+    };
+    let findings = |output: &std::process::Output| -> Vec<Value> {
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|finding| finding["id"].clone())
+            .collect()
+    };
+    let away = replay("secrets_in_transit");
+    let collector = Collector::start(port, |_, _| (200, String::new(), String::new()));
+    let back = replay("poison_tools");
+    let seen = collector.seen();
+    let told: Vec<Value> = seen
+        .iter()
+        .flat_map(|request| serde_json::from_str::<Vec<Value>>(&request.body).unwrap())
+        .map(|event| event["id"].clone())
+        .collect();
+    assert_eq!(told, [findings(&away), findings(&back)].concat());
 }
 
 fn secret(file: &Path) {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use shadowtap::model::event::Event;
 use shadowtap::model::server::View;
 use shadowtap::model::stamp::Timestamp;
-use shadowtap::sink::remote::{Batch, Class, Deliver, Origin, Remote, Seal};
+use shadowtap::sink::remote::{Batch, Class, Origin, Remote};
 use shadowtap::store::clickhouse::{self, Address, Layout, Reader, Server};
 use shadowtap::store::{Question, Rows, Store as _, Word};
 use tempfile::TempDir;

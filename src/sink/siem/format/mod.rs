@@ -2,7 +2,7 @@
 //!
 //! Texts come from traffic. Line formats take them as one line without control characters, cut and escaped as the format
 //! wants it; JSON keeps the value of every character and writes those that steer a terminal as escapes. No format can be
-//! broken out of (property tests read everything back). What a mapping means to a receiver is told by [`super::mapping`].
+//! broken out of (property tests read everything back). What a mapping means to a receiver is told by [`super::schema::mapping`].
 
 pub mod cef;
 pub mod ecs;
