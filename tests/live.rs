@@ -8,6 +8,8 @@
 
 #[path = "live/care.rs"]
 mod care;
+#[path = "live/check.rs"]
+mod check;
 #[path = "live/host.rs"]
 mod host;
 #[path = "live/page.rs"]
@@ -440,8 +442,11 @@ fn rules_are_reloaded_and_wrong_ones_are_not() {
     sensor.hears("the rules from before stay in force");
 
     std::fs::write(&policy, format!("[[approve]]\naddress = '{SERVER}'\nowner = 'us'\n")).unwrap();
+    std::fs::write(&config.path, "[store]\ninterval_ms = 300\n").unwrap();
     sensor.signal("HUP");
-    sensor.hears("policy and signatures are reloaded");
+    sensor.hears(
+        "policy and signatures are reloaded; changed as well, and in force only after a new start: store.interval_ms",
+    );
     sensor.signal("TERM");
     let (code, report, log) = sensor.ends();
     assert_eq!(code, 0, "{log:?}");
