@@ -130,7 +130,7 @@ fn skip_blank(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// Position behind the closing quote of a string whose content starts at `at`; `None` when it does not end.
-fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+pub fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
         let found = at.checked_add(memchr2(b'"', b'\\', bytes.get(at..)?)?)?;
         if bytes.get(found) == Some(&b'"') {

@@ -13,8 +13,8 @@ use crate::mcp::scan;
 pub(super) const MARGIN_BYTES: usize = 256;
 /// Shortest text that is worth it.
 const MIN_BYTES: usize = 2_048;
-/// Texts that are compared.
-const MAX_TEXTS: usize = 16;
+/// Strings that are looked at: long ones stand among the first.
+const MAX_STRINGS: usize = 256;
 
 /// Two places with the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,32 +24,34 @@ pub struct Twice {
 }
 
 impl Twice {
-    /// The longest text of a raw JSON result that stands in it twice.
+    /// The longest string that stands twice among the first ones of a raw JSON value. One pass.
     pub fn of(result: &str) -> Option<Self> {
         if result.len() < 2 * MIN_BYTES {
             return None;
         }
-        let mut texts: Vec<&str> = Vec::new();
-        for member in scan::items(result) {
-            match member.key {
-                "content" => {
-                    let blocks = scan::items(member.value).take(MAX_TEXTS);
-                    blocks
-                        .for_each(|block| add(&mut texts, scan::items(block.value).filter(|part| part.key == "text")));
-                }
-                "structuredContent" => add(&mut texts, scan::items(member.value)),
-                _ => {}
+        let bytes = result.as_bytes();
+        let mut texts: Vec<Range<usize>> = Vec::new();
+        let mut at = 0;
+        for _ in 0..MAX_STRINGS {
+            let Some(quote) = memchr::memchr(b'"', &bytes[at..]) else {
+                break;
+            };
+            let start = at + quote + 1;
+            let Some(end) = scan::string_end(bytes, start) else {
+                break;
+            };
+            if end - start > MIN_BYTES {
+                texts.push(start..end - 1);
             }
+            at = end;
         }
-        texts.sort_by_key(|text| (std::cmp::Reverse(text.len()), *text, text.as_ptr()));
-        let pair = texts.windows(2).find(|pair| pair[0] == pair[1])?;
-        let place = |text: &str| {
-            let start = text.as_ptr().addr() - result.as_ptr().addr();
-            start..start + text.len()
-        };
+        texts.sort_by_key(|text| (std::cmp::Reverse(text.len()), &bytes[text.clone()], text.start));
+        let pair = texts
+            .windows(2)
+            .find(|pair| bytes[pair[0].clone()] == bytes[pair[1].clone()])?;
         Some(Self {
-            first: place(pair[0]),
-            second: place(pair[1]),
+            first: pair[0].clone(),
+            second: pair[1].clone(),
         })
     }
 
@@ -76,17 +78,6 @@ impl Twice {
     pub(super) const fn spares(&self, range: &Range<usize>) -> bool {
         let spared = self.spared();
         spared.start <= range.start && range.end <= spared.end
-    }
-}
-
-/// Adds the long texts among some values.
-fn add<'t>(texts: &mut Vec<&'t str>, values: impl Iterator<Item = scan::Member<'t>>) {
-    for value in values.take(MAX_TEXTS) {
-        let inside = value.value.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        let long = inside.filter(|text| value.whole && text.len() >= MIN_BYTES);
-        if texts.len() < MAX_TEXTS {
-            texts.extend(long);
-        }
     }
 }
 
