@@ -105,7 +105,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
-    ("clickhouse", &["store"]),
+    // `cli` and `config` name the module of the store that is called the same.
+    ("clickhouse", &["cli", "config", "store"]),
     ("dashmap", &["detect", "inventory"]),
     ("domain", &["proto"]),
     ("etherparse", &["packet", "source"]),
