@@ -10,9 +10,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
-use crate::cli::atomic;
 use crate::cli::observed::{Observed, Place, Row};
 use crate::cli::setup::{self, Rules};
+use crate::cli::{atomic, audit};
 use crate::config::load::{Loaded, read};
 use crate::model::finding::Severity;
 use crate::policy::Policy;
@@ -117,7 +117,9 @@ fn one(args: &Args, place: &Place, loaded: &Loaded, name: &str) -> anyhow::Resul
     if append(&file, [approval(args, server)])? == 0 {
         println!("{}: {} is in it already", file.display(), terminal(&server.shown()));
     } else {
-        println!("{}: approved {}", file.display(), terminal(&server.shown()));
+        let told = format!("{}: approved {}", file.display(), terminal(&server.shown()));
+        audit::note(args.store.as_deref(), loaded, "approve", told.clone());
+        println!("{told}");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -160,7 +162,9 @@ fn learn(args: &Args, place: &Place, loaded: &Loaded) -> anyhow::Result<ExitCode
     if args.write {
         let file = policy_file(args, loaded)?;
         let count = append(&file, proposed)?;
-        println!("{}: approved {count} servers", file.display());
+        let told = format!("{}: approved {count} servers", file.display());
+        audit::note(args.store.as_deref(), loaded, "approve", told.clone());
+        println!("{told}");
         eprint!("{left_out}");
         return Ok(ExitCode::SUCCESS);
     }

@@ -67,6 +67,7 @@ fn in_force(args: &Args) -> Result<String, Vec<Defect>> {
     if let Err(defect) = loaded.clickhouse() {
         defects.push(defect);
     }
+    defects.extend(loaded.assets().err());
     let Rulebook {
         policy,
         policy_file,

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use crate::cli::report::moment;
+use crate::cli::audit::who;
+use crate::cli::report::{moment, names};
 use crate::cli::setup::now;
 use crate::config::load::Loaded;
 use crate::model::stamp::Timestamp;
-use crate::store::sqlite::{Decision, Writer};
-use crate::store::{State, default_path};
+use crate::store::sqlite::{Decision, Deed, Writer};
+use crate::store::{State, Word, default_path};
 
 /// Decides what becomes of findings. Decisions are added to the store and never changed.
 #[derive(Clone, Debug, clap::Args)]
@@ -18,7 +19,7 @@ pub struct Args {
     /// What becomes of them: ack (known), close (settled, until seen again), mute (of no interest), reopen
     #[arg(value_enum)]
     pub verb: Verb,
-    /// Ids, as `report findings --format csv` shows them
+    /// Ids, as `report findings --format csv` shows them; their first digits will do
     #[arg(required = true, value_name = "ID")]
     pub ids: Vec<String>,
     /// Why
@@ -49,6 +50,15 @@ pub enum Verb {
 }
 
 impl Verb {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Ack => "ack",
+            Self::Close => "close",
+            Self::Mute => "mute",
+            Self::Reopen => "reopen",
+        }
+    }
+
     const fn state(self) -> State {
         match self {
             Self::Ack => State::Acknowledged,
@@ -84,31 +94,28 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         at: now(),
         until: args.until,
     };
-    let mut unknown = Vec::new();
-    for id in &args.ids {
-        if !store.decide(id, &decision)? {
-            unknown.push(id.as_str());
+    let mut wrong = Vec::new();
+    for name in &args.ids {
+        match names::by_id(&store, Word::Findings, name)?.one("finding", name) {
+            Ok(id) => {
+                store.decide(&id, &decision)?;
+                store.audit(&Deed {
+                    at: decision.at,
+                    who: decision.who.clone(),
+                    what: args.verb.word().to_owned(),
+                    about: format!("finding {id}: {}", decision.why),
+                })?;
+            }
+            Err(message) => wrong.push(message),
         }
     }
     println!(
         "{} findings are {}",
-        args.ids.len() - unknown.len(),
+        args.ids.len() - wrong.len(),
         decision.state.word()
     );
-    if !unknown.is_empty() {
-        bail!(
-            "no finding {}; `shadowtap report findings --format csv` shows ids",
-            unknown.join(", ")
-        );
+    if !wrong.is_empty() {
+        bail!("{}", wrong.join("\nshadowtap: "));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The user at the keyboard: behind `sudo`, who called it.
-fn who() -> String {
-    let names = ["SUDO_USER", "USER", "LOGNAME"].into_iter();
-    names
-        .filter_map(|name| std::env::var(name).ok())
-        .find(|name| !name.is_empty())
-        .unwrap_or_else(|| "unknown".to_owned())
 }

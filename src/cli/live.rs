@@ -144,7 +144,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let events_alone = sinks.iter().any(|sink| sink.stdout);
     let mut settings = setup::settings(&loaded);
     (settings.eager, settings.forgets) = (true, true);
-    settings.past = setup::past(setup::store_path(args.store.as_deref(), &loaded).as_deref());
+    let store_path = setup::store_path(args.store.as_deref(), &loaded);
+    if store_path.is_none() {
+        settings.messages_max = 0;
+    }
+    settings.past = setup::past(store_path.as_deref());
     if !loaded.keylogs(&args.keylog).is_empty() {
         settings.secrets = Some(Arc::new(Secrets::new(settings.tls.max_connections, true)));
     }

@@ -2,6 +2,7 @@
 
 pub mod approve;
 mod atomic;
+mod audit;
 pub mod check;
 mod far;
 pub mod findings;
@@ -11,6 +12,7 @@ pub mod interfaces;
 pub mod live;
 mod observed;
 pub mod pin;
+pub mod purge;
 pub mod replay;
 pub mod report;
 pub mod schema;
@@ -57,6 +59,7 @@ enum Command {
     Interfaces(interfaces::Args),
     Live(live::Args),
     Pin(pin::Args),
+    Purge(purge::Args),
     Replay(replay::Args),
     Report(report::ReportArgs),
     Schema(schema::Args),
@@ -82,6 +85,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Interfaces(args) => interfaces::run(args),
         Command::Live(args) => live::run(args),
         Command::Pin(args) => pin::run(args),
+        Command::Purge(args) => purge::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Report(args) => report::run(args).map(ExitCode::from),
         Command::Schema(args) => schema::run(args),

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
-use crate::cli::atomic;
 use crate::cli::observed::{Observed, Place};
 use crate::cli::setup::{self, Rules};
+use crate::cli::{atomic, audit};
 use crate::config::load::Rulebook;
 use crate::policy::pins::{PinnedServer, PinnedTool};
 
@@ -61,7 +61,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         pins.pin(pinned(server)?);
     }
     atomic::replace(&pins_file, &pins.render()).with_context(|| pins_file.display().to_string())?;
-    println!("{}: pinned {count} servers with {tools} tools", pins_file.display());
+    let told = format!("{}: pinned {count} servers with {tools} tools", pins_file.display());
+    audit::note(args.store.as_deref(), &loaded, "pin", told.clone());
+    println!("{told}");
     Ok(ExitCode::SUCCESS)
 }
 

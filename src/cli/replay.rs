@@ -19,6 +19,7 @@ use crate::config::load::Loaded;
 use crate::engine::replay::{Input, Replayed, replay};
 use crate::engine::{Shared, keylog};
 use crate::model::finding::Severity;
+use crate::model::message_seen::MessageRow;
 use crate::model::server::View;
 use crate::model::stamp::Timestamp;
 use crate::report::{csv, html, ndjson, object, table};
@@ -135,6 +136,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let store_path = setup::store_path(args.store.as_deref(), &loaded);
     settings.past = setup::past(store_path.as_deref());
     settings.secrets = known_secrets(&loaded.keylogs(&args.keylog), &loaded)?;
+    if store_path.is_none() {
+        settings.messages_max = 0;
+    }
     let shared = Arc::new(Shared::new(settings, ruleset));
     let input = Input {
         files: args.files.clone(),
@@ -148,7 +152,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    let Replayed { view, damage } = result?;
+    let Replayed { mut view, damage } = result?;
     for damage in &damage {
         eprintln!("shadowtap: {damage}");
     }
@@ -156,7 +160,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         eprintln!("shadowtap: {line}");
     }
     let run = run_of(&view, args);
-    let stored = store_path.is_none_or(|path| store(&path, &run, &view));
+    let messages = std::mem::take(&mut view.messages);
+    let stored = store_path.is_none_or(|path| store(&path, &run, &view, messages));
     let sent = send(&loaded, sinks, &run, &view);
     print(&view, args.format).context("cannot write the report")?;
     Ok(ExitCode::from(exit_code(&view, args.fail_on, stored && sent)))
@@ -186,8 +191,8 @@ fn exit_code(view: &View, fail_on: Option<Severity>, stored: bool) -> u8 {
 }
 
 /// Writes what was found; `false` when it could not be kept, which never keeps the report from being printed.
-fn store(path: &Path, run: &str, view: &View) -> bool {
-    match setup::write(path, run, view) {
+fn store(path: &Path, run: &str, view: &View, messages: Vec<MessageRow>) -> bool {
+    match setup::write(path, run, view, messages) {
         Ok(()) => true,
         Err(error) => {
             eprintln!("shadowtap: nothing was stored: {error:#}; `--store none` replays without a store");

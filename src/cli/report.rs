@@ -3,28 +3,38 @@
 //! Reads only, also while a sensor writes. Without a word it gives an overview: how much is known, which servers nobody
 //! approved, and the worst findings. It does not render: `report/` does.
 
+mod cases;
+pub(super) mod names;
+mod overview;
+mod times;
+
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::setup;
 use crate::cli::setup::Asked;
 use crate::config::load::Loaded;
+use crate::model::asset::Assets;
 use crate::model::finding::{Kind, Severity};
 use crate::model::stamp::Timestamp;
 use crate::report::grid::{DEFAULT_WIDTH, Style};
-use crate::report::{html, rows};
-use crate::store::when;
-use crate::store::{Filter, Question, Rows, State, Store, StoreError, Value, Word, default_path};
+use crate::report::{drift, html, owners, rows};
+use crate::store::{Filter, Question, Rows, State, Store, StoreError, Word, default_path};
 
-/// Asks the store: servers, clients, tools, findings, lookups, sessions, timeline or drift.
+pub use times::moment;
+
+/// Asks the store: servers, clients, tools, findings, lookups, sessions, messages, usage, timeline or drift.
 #[derive(Clone, Debug, Args)]
 pub struct ReportArgs {
-    /// What to show: servers, clients, tools, findings, lookups, sessions, timeline, drift or captures; without it, an
-    /// overview
-    #[arg(value_parser = word)]
-    pub word: Option<Word>,
+    /// What to show: servers, clients, tools, findings, lookups, sessions, messages (latest first), usage (by the hour),
+    /// timeline, drift or captures; or `session ID` (one conversation as a story), `impact SERVER` (what to revoke, who
+    /// used it, what was called), `diff A B` (two spans of time: 14d..7d 7d..now), `weekly`; without it, an overview
+    #[arg(value_parser = subject, value_name = "WORD")]
+    pub subject: Option<Subject>,
+    /// What `session`, `impact` and `diff` are about; the first digits of an id will do
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
     /// Only what was last seen at this time or later: 2026-11-20, 2026-11-20T10:00:00Z, or 30m, 24h, 7d, 2w ago
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub since: Option<Timestamp>,
@@ -43,6 +53,12 @@ pub struct ReportArgs {
     /// Only what concerns this client address
     #[arg(long, value_name = "ADDR")]
     pub client: Option<String>,
+    /// Only what belongs to this session, by its id
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Only what concerns this tool, prompt or resource
+    #[arg(long, value_name = "NAME")]
+    pub tool: Option<String>,
     /// Only what concerns servers that no approval covers
     #[arg(long)]
     pub unapproved: bool,
@@ -63,6 +79,30 @@ pub struct ReportArgs {
     pub limit: Option<u64>,
 }
 
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Two spans of time beside each other.
+    Diff,
+    /// What it means that a server is bad.
+    Impact,
+    /// One session as a story.
+    Session,
+    /// The last week.
+    Weekly,
+    /// The rows of a word.
+    Word(Word),
+}
+
+impl Subject {
+    const CASES: [(&'static str, Self); 4] = [
+        ("diff", Self::Diff),
+        ("impact", Self::Impact),
+        ("session", Self::Session),
+        ("weekly", Self::Weekly),
+    ];
+}
+
 /// How an answer is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -76,6 +116,8 @@ pub enum Format {
     Csv,
     /// One file with charts, to be sent or printed
     Html,
+    /// A table for a ticket or a chat
+    Markdown,
 }
 
 /// Exit codes of the contract.
@@ -83,8 +125,8 @@ const DONE: u8 = 0;
 const WRONG_USAGE: u8 = 2;
 const UNREADABLE: u8 = 3;
 
-/// Findings of the overview.
-const OVERVIEW_FINDINGS: u64 = 10;
+/// Messages of a table that nobody limited: the latest.
+const TABLE_MESSAGES: u64 = 100;
 
 /// Runs the command and gives its exit code. What is wrong is told on standard error, with its cure.
 ///
@@ -93,9 +135,12 @@ const OVERVIEW_FINDINGS: u64 = 10;
 pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     let asked = Loaded::load(args.config.as_deref()).and_then(|loaded| {
         let path = args.store.clone().or_else(|| loaded.store_file());
-        Asked::of(&path.unwrap_or_else(default_path), &loaded)
+        Ok((
+            Asked::of(&path.unwrap_or_else(default_path), &loaded)?,
+            loaded.assets()?,
+        ))
     });
-    let asked = match asked {
+    let (asked, assets) = match asked {
         Ok(asked) => asked,
         Err(defect) => {
             let _ = writeln!(io::stderr(), "{defect}");
@@ -112,10 +157,10 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     let mut text = Vec::new();
     if let Err(error) = asked
         .open()
-        .and_then(|store| answer(&*store, args, terminal_style(), &mut text))
+        .and_then(|store| answer(&*store, args, &assets, terminal_style(), &mut text))
     {
         let _ = writeln!(io::stderr(), "shadowtap: {error}");
-        return Ok(if matches!(error, StoreError::Filter { .. }) {
+        return Ok(if matches!(error, StoreError::Filter { .. } | StoreError::Named(_)) {
             WRONG_USAGE
         } else {
             UNREADABLE
@@ -134,17 +179,20 @@ fn is_whole(args: &ReportArgs) -> bool {
         until: args.until,
         ..Filter::default()
     };
-    args.word.is_none() && filter(args) == only
+    args.subject.is_none() && filter(args) == only
 }
 
 fn filter(args: &ReportArgs) -> Filter {
     Filter {
+        id: None,
         since: args.since,
         until: args.until,
         severity: args.severity,
         kind: args.kind,
         server: args.server.clone(),
         client: args.client.clone(),
+        session: args.session.clone(),
+        tool: args.tool.clone(),
         unapproved: args.unapproved,
         state: args.state,
         limit: args.limit,
@@ -154,23 +202,44 @@ fn filter(args: &ReportArgs) -> Filter {
 /// Writes the answer to what was asked.
 ///
 /// # Errors
-/// Those of the store.
-pub fn answer(store: &dyn Store, args: &ReportArgs, style: Style, out: &mut Vec<u8>) -> Result<(), StoreError> {
-    let filter = filter(args);
-    match args.word {
+/// Those of the store, and names that stand for nothing or for several.
+pub fn answer(
+    store: &dyn Store,
+    args: &ReportArgs,
+    assets: &Assets,
+    style: Style,
+    out: &mut Vec<u8>,
+) -> Result<(), StoreError> {
+    let mut filter = filter(args);
+    match args.subject {
         _ if args.format == Format::Html => {
             out.extend_from_slice(html::file::render(store, args.since, args.until)?.as_bytes());
         }
-        Some(word) => show(out, word, &store.ask(&Question { word, filter })?, args.format, style),
-        None if args.format == Format::Table => overview(out, store, &filter, style)?,
+        Some(Subject::Word(word)) if args.names.is_empty() => {
+            whole_ids(store, word, &mut filter)?;
+            let few = word == Word::Messages && args.format == Format::Table && filter.limit.is_none();
+            if few {
+                filter.limit = Some(TABLE_MESSAGES);
+            }
+            let answer = owners::rows(store.ask(&Question { word, filter })?, assets);
+            show(out, word, &answer, args.format, style);
+            if few && answer.rows.len() as u64 == TABLE_MESSAGES {
+                out.extend_from_slice(b"\nthe latest; --limit N shows more, --format ndjson all\n");
+            }
+        }
+        Some(subject) => cases::write(store, subject, args, assets, style, out)?,
+        None if args.format == Format::Table => overview::write(out, store, &filter, assets, style)?,
         // For a program the overview is what there is to do something about.
         None => show(
             out,
             Word::Findings,
-            &store.ask(&Question {
-                word: Word::Findings,
-                filter,
-            })?,
+            &owners::rows(
+                store.ask(&Question {
+                    word: Word::Findings,
+                    filter,
+                })?,
+                assets,
+            ),
             args.format,
             style,
         ),
@@ -183,86 +252,32 @@ fn show(out: &mut Vec<u8>, word: Word, answer: &Rows, format: Format, style: Sty
         Format::Csv => rows::csv(out, answer),
         Format::Html => Ok(()),
         Format::Json => rows::json(out, word, answer),
+        Format::Markdown => out.write_all(rows::markdown(answer).as_bytes()),
         Format::Ndjson => rows::ndjson(out, answer),
+        Format::Table if word == Word::Drift => out.write_all(drift::table(answer, style).as_bytes()),
         Format::Table => out.write_all(rows::table(answer, style).as_bytes()),
     };
     debug_assert!(written.is_ok(), "memory takes everything");
 }
 
-/// How much is known, unapproved servers, worst findings: in the time that was asked for.
-fn overview(out: &mut Vec<u8>, store: &dyn Store, filter: &Filter, style: Style) -> Result<(), StoreError> {
-    let span = Filter {
-        since: filter.since,
-        until: filter.until,
-        ..Filter::default()
-    };
-    let ask = |word, filter: Filter| store.ask(&Question { word, filter });
-    let mut counts = Vec::new();
-    for word in [
-        Word::Servers,
-        Word::Clients,
-        Word::Tools,
-        Word::Findings,
-        Word::Lookups,
-        Word::Sessions,
-        Word::Drift,
-    ] {
-        counts.push(format!("{}: {}", word.name(), ask(word, span.clone())?.rows.len()));
+/// Ids that were given by their first digits become whole. What is no id stays a name.
+fn whole_ids(store: &dyn Store, word: Word, filter: &mut Filter) -> Result<(), StoreError> {
+    let digits = |name: &&str| name.len() < 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    // Clients are kept with the addresses of their servers alone.
+    let server = filter
+        .server
+        .as_deref()
+        .filter(digits)
+        .filter(|_| word != Word::Clients);
+    if let Some(names::Found::One(id)) = server.map(|name| names::server(store, name)).transpose()? {
+        filter.server = Some(id);
     }
-    let servers = ask(
-        Word::Servers,
-        Filter {
-            unapproved: true,
-            ..filter_for_servers(filter)
-        },
-    )?;
-    let limit = Some(filter.limit.unwrap_or(OVERVIEW_FINDINGS));
-    let findings = ask(
-        Word::Findings,
-        Filter {
-            limit,
-            // What somebody has settled or muted is not what there is to do.
-            state: filter.state.or(Some(State::Open)),
-            ..filter.clone()
-        },
-    )?;
-    let captures = ask(Word::Captures, span)?;
-    let mut text = format!("{}\n{}\n", counts.join(", "), seen(&captures));
-    text.push_str(&format!("\nUnapproved servers\n{}", rows::table(&servers, style)));
-    text.push_str(&format!("\nWorst findings\n{}", rows::table(&findings, style)));
-    out.extend_from_slice(text.as_bytes());
+    let session = filter.session.as_deref().filter(digits);
+    if let Some(name) = session {
+        let id = names::by_id(store, Word::Sessions, name)?.one("session", name);
+        filter.session = Some(id.map_err(StoreError::Named)?);
+    }
     Ok(())
-}
-
-/// The part of a filter that servers know.
-fn filter_for_servers(filter: &Filter) -> Filter {
-    Filter {
-        kind: None,
-        state: None,
-        limit: None,
-        ..filter.clone()
-    }
-}
-
-/// What the store rests on, and what its sensors could not see.
-fn seen(captures: &Rows) -> String {
-    let sum = |name: &str| {
-        let at = captures.columns.iter().position(|column| column.name == name);
-        let numbers = captures.rows.iter().filter_map(|row| row.get(at?));
-        numbers
-            .map(|value| if let Value::Int(number) = value { *number } else { 0 })
-            .fold(0_i64, i64::saturating_add)
-    };
-    format!(
-        "captures: {}, packets: {}, flows: {}; not seen: {} encrypted flows, {} one-sided flows, {} packets dropped, {} events shed",
-        captures.rows.len(),
-        sum("packets"),
-        sum("flows"),
-        sum("encrypted_flows"),
-        sum("one_sided_flows"),
-        sum("kernel_drops").saturating_add(sum("queue_drops")),
-        sum("shed_events"),
-    )
 }
 
 /// Width and colour of standard output; `NO_COLOR` and `CLICOLOR` are heeded.
@@ -275,8 +290,16 @@ pub fn terminal_style() -> Style {
     }
 }
 
-fn word(text: &str) -> Result<Word, String> {
-    Word::parse(text).ok_or_else(|| one_of(Word::ALL.map(Word::name)))
+fn subject(text: &str) -> Result<Subject, String> {
+    let case = Subject::CASES.into_iter().find(|(name, _)| *name == text);
+    let found = case
+        .map(|(_, case)| case)
+        .or_else(|| Word::parse(text).map(Subject::Word));
+    found.ok_or_else(|| {
+        let words = Word::ALL.map(Word::name).into_iter();
+        let all: Vec<&str> = words.chain(Subject::CASES.map(|(name, _)| name)).collect();
+        format!("must be one of {}", all.join(", "))
+    })
 }
 
 pub(crate) fn severity(text: &str) -> Result<Severity, String> {
@@ -293,11 +316,6 @@ fn kind(text: &str) -> Result<Kind, String> {
 
 fn one_of<const N: usize>(words: [&str; N]) -> String {
     format!("must be one of {}", words.join(", "))
-}
-
-/// A time argument, relative to the clock.
-pub fn moment(text: &str) -> Result<Timestamp, String> {
-    when::moment(text, setup::now())
 }
 
 #[cfg(test)]
@@ -329,6 +347,7 @@ mod tests {
         answer(
             &Memory::new(&view),
             &args(line),
+            &Assets::default(),
             Style {
                 width: 120,
                 color: false,

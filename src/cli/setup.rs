@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 
+use crate::config::ClientNames;
 use crate::config::load::{Loaded, Rulebook};
 use crate::detect::fingerprint::Fingerprints;
 use crate::detect::panel::Ruleset;
@@ -15,6 +16,7 @@ use crate::engine::settings::Settings;
 use crate::model::counters::Blind;
 use crate::model::defect::Defect;
 use crate::model::event::Event;
+use crate::model::message_seen::MessageRow;
 use crate::model::past::Past;
 use crate::model::server::View;
 use crate::model::stamp::Timestamp;
@@ -96,6 +98,8 @@ pub fn settings(loaded: &Loaded) -> Settings {
     Settings {
         packet: config.packet.clone(),
         tls: config.tls.clone(),
+        messages_max: config.engine.messages_max,
+        pseudonyms: config.privacy.clients == ClientNames::Keyed,
         ..Settings::new(&config.engine, &config.flow, &config.reassembly, &config.inventory)
     }
 }
@@ -192,19 +196,26 @@ pub fn past(path: Option<&Path>) -> Option<Arc<Past>> {
     }
 }
 
-/// Writes a whole view as one run.
+/// Writes a whole view as one run, and the messages that were taken out of it.
 ///
 /// # Errors
 /// When the store cannot be opened or written.
-pub fn write(path: &Path, run: &str, view: &View) -> anyhow::Result<()> {
+pub fn write(path: &Path, run: &str, view: &View, messages: Vec<MessageRow>) -> anyhow::Result<()> {
     let mut store = Writer::open(path, run)?.replacing();
     for batch in events(view).chunks(BATCH_EVENTS) {
         store.write(batch).with_context(|| path.display().to_string())?;
     }
-    Ok(())
+    let mut messages = messages.into_iter().map(|row| Event::Message(Box::new(row)));
+    loop {
+        let batch: Vec<Event> = messages.by_ref().take(BATCH_EVENTS).collect();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        store.write(&batch).with_context(|| path.display().to_string())?;
+    }
 }
 
-/// Every record of a view.
+/// Every record of a view; its messages are none.
 pub fn events(view: &View) -> Vec<Event> {
     let mut events = vec![Event::Capture(Box::new(view.capture.clone()))];
     events.extend(

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::cli::setup;
 use crate::log;
 use crate::model::event::Event;
+use crate::model::message_seen::MessageRow;
 use crate::model::server::View;
 use crate::report::display::terminal;
 use crate::sink::hub::Hub;
@@ -48,6 +49,11 @@ impl Sinks {
     /// Whether there is nothing left to send of the view before.
     pub(super) const fn whole(&self) -> bool {
         self.whole
+    }
+
+    /// Takes messages, which go with the next call of [`Sinks::settle`].
+    pub(super) fn say(&mut self, messages: &[MessageRow]) {
+        self.hub.say(messages);
     }
 
     /// Sends what has changed, as far as there is room.

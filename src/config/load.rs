@@ -8,10 +8,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{ClientNames, Config};
+use crate::model::asset::Assets;
 use crate::model::defect::Defect;
-use crate::policy::Policy;
 use crate::policy::pins::Pins;
+use crate::policy::{Policy, assets};
 use crate::sink::secret::Secret;
 use crate::sink::secret::open_to_others;
 use crate::sink::settings::{Context, Setting, resolve};
@@ -22,6 +23,7 @@ use crate::store::clickhouse;
 /// Where the configuration is looked for without `--config`, in this order.
 const DEFAULT_FILES: [&str; 2] = ["shadowtap.toml", "/etc/shadowtap/shadowtap.toml"];
 /// Name of the policy beside the configuration.
+const ASSETS_FILE: &str = "assets.csv";
 const POLICY_FILE: &str = "policy.toml";
 /// Name of the lock file beside the policy.
 const PINS_FILE: &str = "shadowtap.lock";
@@ -105,9 +107,19 @@ impl Loaded {
             return Ok(Self::default());
         };
         let text = read(file)?;
-        let config = toml::from_str(&text).map_err(|error| {
+        let config: Config = toml::from_str(&text).map_err(|error| {
             Defect::from_toml(file, &text, &error, "`shadowtap check --print` shows the right form")
         })?;
+        if config.privacy.clients == ClientNames::Keyed && config.privacy.key.is_none() {
+            let line = text.lines().position(|line| line.trim_start().starts_with("clients"));
+            return Err(Defect {
+                file: file.to_owned(),
+                line: line.map(|line| line + 1),
+                what: "pseudonyms of clients need a key".to_owned(),
+                cure: "name one below it: key = \"privacy.key\", made with `openssl rand -hex 32 > privacy.key`"
+                    .to_owned(),
+            });
+        }
         Ok(Self {
             config,
             file: Some(file.to_owned()),
@@ -126,6 +138,17 @@ impl Loaded {
             .as_ref()
             .map(|_| self.beside(Path::new(POLICY_FILE)))
             .filter(|file| file.exists())
+    }
+
+    /// Whose addresses are: the configured list, else `assets.csv` beside the configuration, else nothing.
+    ///
+    /// # Errors
+    /// When the list cannot be read, or is wrong.
+    pub fn assets(&self) -> Result<Assets, Defect> {
+        let configured = self.config.assets.path.as_ref().map(|path| self.beside(path));
+        let beside = || self.file.as_ref().map(|_| self.beside(Path::new(ASSETS_FILE)));
+        let file = configured.or_else(|| beside().filter(|file| file.exists()));
+        file.map_or_else(|| Ok(Assets::default()), |file| assets::parse(&file, &read(&file)?))
     }
 
     /// The organisation's key for keyed hashes; `None` when none is configured.
@@ -357,7 +380,7 @@ mod tests {
             ),
             (
                 b"[x]",
-                "c.toml:1: unknown key `x`; known here: alerts, capture, clickhouse, engine, flow, host, inventory, live, log, metrics, packet, policy, privacy, reassembly, run, sensor, signatures, sinks, spool, store, tls, web",
+                "c.toml:1: unknown key `x`; known here: alerts, assets, capture, clickhouse, engine, flow, host, inventory, live, log, metrics, packet, policy, privacy, reassembly, run, sensor, signatures, sinks, spool, store, tls, web",
             ),
             (
                 b"[policy]\npath = 1",

@@ -28,6 +28,8 @@ use crate::{confine, flow, host, log, metrics, packet, policy, source, web};
 pub struct Config {
     /// How loud the first weeks are.
     pub alerts: sink::Alerts,
+    /// Whose addresses are.
+    pub assets: Assets,
     /// How interfaces are captured.
     pub capture: source::live::Config,
     /// The ClickHouse server that records go to.
@@ -81,6 +83,14 @@ pub struct Sensor {
     pub name: Option<String>,
 }
 
+/// The section `[assets]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Assets {
+    /// List of addresses and networks: `address,owner,team,tag`; a relative path starts at the configuration's folder.
+    pub path: Option<PathBuf>,
+}
+
 /// The section `[signatures]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -116,8 +126,21 @@ impl Default for Store {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Privacy {
+    /// How client addresses stand in stores, reports and sinks.
+    pub clients: ClientNames,
     /// File with the organisation's key for HMAC-SHA-256; a relative path starts at the configuration's folder.
     pub key: Option<PathBuf>,
+}
+
+/// How client addresses stand in what leaves the program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientNames {
+    /// As pseudonyms, by the organisation's key.
+    Keyed,
+    /// As they are.
+    #[default]
+    Plain,
 }
 
 /// Comments of the keys, in the order in which keys that are not set are shown.
@@ -180,6 +203,12 @@ const COMMENTS: &[(&str, &str, &str)] = &[
         "Whether a sensor makes the tables. Off where it may only insert: `shadowtap schema --print` shows the statements.",
     ),
     (
+        "assets",
+        "path",
+        "CSV file with a line `address,owner,team,tag` for each address or network; reports show whose an address is. \
+         Without it: assets.csv beside this file, if there is one.",
+    ),
+    (
         "packet",
         "vxlan_ports",
         "UDP destination ports whose datagrams are opened when they are the tunnel in every field; an empty list opens \
@@ -195,6 +224,11 @@ const COMMENTS: &[(&str, &str, &str)] = &[
         "policy",
         "path",
         "Policy file with home networks and approvals. Without it: policy.toml beside this file, if there is one.",
+    ),
+    (
+        "privacy",
+        "clients",
+        "plain, or keyed: client addresses become stable pseudonyms (of 100::/64) in stores, reports and sinks; needs `key`.",
     ),
     (
         "privacy",
@@ -312,10 +346,14 @@ mod tests {
     #[test]
     fn renders_with_comments_what_parses_to_the_same() {
         let set = Config {
+            assets: Assets {
+                path: Some("assets.csv".into()),
+            },
             policy: policy::Config {
                 path: Some("p.toml".into()),
             },
             privacy: Privacy {
+                clients: ClientNames::Keyed,
                 key: Some("/etc/shadowtap/privacy.key".into()),
             },
             metrics: metrics::Config {

@@ -4,7 +4,6 @@ mod about;
 pub mod authorization;
 pub mod behaviour;
 pub mod connectors;
-mod difference;
 pub mod disguise;
 mod domains;
 pub mod drift;

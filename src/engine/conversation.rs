@@ -440,6 +440,7 @@ fn observe(
     };
     tally.learn(observation, redact);
     match &observation.fact {
+        Fact::Mcp(mcp) if shared.settings.messages_max > 0 => tally.note_message(observation, mcp, redact.text),
         Fact::Announced(announced) => tally.announce(observation, announced, redact),
         Fact::Http(transaction) if transaction.request.as_ref().is_some_and(carries_dns) => {
             tally.hide_dns(observation.flow);

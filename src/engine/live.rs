@@ -12,7 +12,7 @@ mod worker;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -21,6 +21,7 @@ use crate::engine::live::tap::Tap;
 use crate::engine::live::worker::Worker;
 use crate::engine::{Shard, Share, Shared};
 use crate::model::counters::{Counters, InterfaceState, Load};
+use crate::model::message_seen::MessageSeen;
 use crate::model::server::Capture;
 use crate::model::stamp::Timestamp;
 use crate::source::Source;
@@ -74,6 +75,8 @@ enum News {
         orphaned: bool,
         done: bool,
     },
+    /// Messages that a worker has seen; they count as underway until they are taken.
+    Messages(Vec<MessageSeen>),
     /// A worker ended in a panic.
     Lost { index: usize },
 }
@@ -149,6 +152,10 @@ pub struct Live {
     failures: Vec<String>,
     failed: bool,
     orphaned: bool,
+    /// Since they were taken last.
+    messages: Vec<MessageSeen>,
+    /// Messages on the way from the workers to whoever takes them.
+    underway: Arc<AtomicUsize>,
     /// To each worker.
     rules: Vec<Sender<Arc<Shared>>>,
     news: Receiver<News>,
@@ -196,17 +203,19 @@ impl Live {
             }
             known.push(interface);
         }
+        let underway = Arc::new(AtomicUsize::new(0));
         let lanes = lanes::between(workers, config);
         let mut rules = Vec::with_capacity(workers);
         for (index, (taps, lanes)) in taps.into_iter().zip(lanes).enumerate() {
             let (shared, stop, tell) = (Arc::clone(shared), Arc::clone(&stop), tell.clone());
+            let underway = Arc::clone(&underway);
             let (order, ordered) = channel();
             rules.push(order);
             thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
                 let lost = tell.clone();
                 let work = AssertUnwindSafe(|| {
                     let shard = Shard::sharing(&shared, (index, workers), share);
-                    Worker::new(index, shard, lanes, taps, &stop, ordered, tell).run();
+                    Worker::new(index, shard, lanes, taps, &stop, ordered, (tell, underway)).run();
                 });
                 if catch_unwind(work).is_err() {
                     // Nobody listens any more when the grace of stopping was over.
@@ -221,6 +230,8 @@ impl Live {
             failures: Vec::new(),
             failed: false,
             orphaned: false,
+            messages: Vec::new(),
+            underway,
             rules,
             news,
             stop,
@@ -244,8 +255,16 @@ impl Live {
         std::mem::take(&mut self.failures)
     }
 
+    /// Messages since the last call, in no order.
+    pub fn take_messages(&mut self) -> Vec<MessageSeen> {
+        let taken = std::mem::take(&mut self.messages);
+        self.underway.fetch_sub(taken.len(), Ordering::Relaxed);
+        taken
+    }
+
     fn note(&mut self, news: News) {
         match news {
+            News::Messages(mut rows) => self.messages.append(&mut rows),
             News::Source {
                 interface,
                 handle,

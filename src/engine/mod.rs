@@ -10,6 +10,7 @@ pub mod hosting;
 pub mod keylog;
 pub mod live;
 pub mod look;
+mod messages;
 pub mod replay;
 pub mod review;
 pub mod settings;

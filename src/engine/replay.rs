@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use crate::engine::messages::earliest;
 use crate::engine::review::review;
 use crate::engine::{Shard, Shared};
 use crate::model::counters::Counters;
+use crate::model::message_seen::MessageSeen;
 use crate::model::server::{Capture, View};
 use crate::model::stamp::Timestamp;
 use crate::source::{self, Pull, Source, SourceError};
@@ -73,15 +75,18 @@ pub fn replay(
         ..Capture::default()
     };
     let mut damage = Vec::new();
-    for part in parts {
+    let mut messages = Vec::new();
+    for mut part in parts {
         capture.counters.add(&part.counters);
+        messages.append(&mut part.messages);
         if part.seen.is_some() {
             capture.seen = part.seen;
         }
         damage.extend(part.damage);
     }
+    capture.counters.lost.shed_events += earliest(&mut messages, shared.settings.messages_max);
     Ok(Replayed {
-        view: review(shared, capture),
+        view: review(shared, capture, &mut messages),
         damage,
     })
 }
@@ -91,6 +96,7 @@ struct Part {
     counters: Counters,
     seen: Option<(Timestamp, Timestamp)>,
     damage: Vec<String>,
+    messages: Vec<MessageSeen>,
 }
 
 fn open(input: &Input) -> Result<Box<dyn Source>, SourceError> {
@@ -153,5 +159,6 @@ fn work(
         counters,
         seen: shard.seen(),
         damage,
+        messages: shard.take_messages(),
     }
 }

@@ -6,14 +6,16 @@ use crate::detect::Findings;
 use crate::engine::hosting::Hosting;
 use crate::engine::{Shared, suspects};
 use crate::host::Snapshot;
+use crate::inventory::pseudonyms::pseudonym;
 use crate::model::finding::{Finding, Kind};
+use crate::model::message_seen::MessageSeen;
 use crate::model::server::{Capture, ServerEvidence, View};
 use crate::model::stamp::Timestamp;
 use crate::policy::Verdict;
 
-/// Everything that is known now, judged.
-pub fn review(shared: &Shared, capture: Capture) -> View {
-    review_with(shared, capture, Edge::default())
+/// Everything that is known now, judged. Of the messages that wait, those go into it whose server is known.
+pub fn review(shared: &Shared, capture: Capture, waiting: &mut Vec<MessageSeen>) -> View {
+    review_with(shared, capture, waiting, Edge::default())
 }
 
 /// What a live sensor knows that no packet shows.
@@ -26,8 +28,9 @@ pub struct Edge<'a> {
 }
 
 /// The same with what no packet shows.
-pub fn review_with(shared: &Shared, capture: Capture, edge: Edge<'_>) -> View {
+pub fn review_with(shared: &Shared, capture: Capture, waiting: &mut Vec<MessageSeen>, edge: Edge<'_>) -> View {
     let mut view = shared.inventory.view(capture);
+    view.place(waiting);
     suspects::count_dns(&mut view, &shared.rules.signatures.resolvers);
     suspects::add(&mut view, &shared.rules.signatures.names);
     let now = view.now();
@@ -77,5 +80,9 @@ pub fn review_with(shared: &Shared, capture: Capture, edge: Edge<'_>) -> View {
     view.order_findings();
     let folded = policy.fold(&mut view);
     view.report(folded);
+    if shared.settings.pseudonyms {
+        let fingerprints = &shared.rules.fingerprints;
+        view.pseudonymise(&|addr| pseudonym(fingerprints.of(format!("client {addr}").as_bytes())));
+    }
     view
 }

@@ -25,6 +25,9 @@ pub struct Config {
     pub head_max_bytes: usize,
     /// Most bytes that one compressed body may unpack to.
     pub inflate_max_bytes: usize,
+    /// Messages that are kept for the store: the earliest of a replay, live those that wait for it. About 150 bytes each;
+    /// what comes on top is counted as shed.
+    pub messages_max: usize,
 }
 
 impl Default for Config {
@@ -34,6 +37,7 @@ impl Default for Config {
             message_max_bytes: 16 << 20,
             head_max_bytes: 64 << 10,
             inflate_max_bytes: 16 << 20,
+            messages_max: 1 << 20,
         }
     }
 }
@@ -68,6 +72,10 @@ pub struct Settings {
     /// Whether what was not seen for `inventory.keep_hours` makes room. Never in a replay: it would make the report
     /// depend on when it was asked for.
     pub forgets: bool,
+    /// Client addresses leave as pseudonyms, by the key of [`crate::detect::fingerprint::Fingerprints`].
+    pub pseudonyms: bool,
+    /// Messages of which a row is kept at one time; 0 where there is nothing to keep them in.
+    pub messages_max: usize,
     /// What earlier runs saw.
     pub past: Option<Arc<Past>>,
 }
@@ -100,6 +108,8 @@ impl Settings {
             fence: true,
             eager: false,
             forgets: false,
+            messages_max: 0,
+            pseudonyms: false,
             past: None,
         }
     }

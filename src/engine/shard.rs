@@ -5,9 +5,11 @@
 use std::sync::Arc;
 
 use crate::engine::Shared;
+use crate::engine::messages::Messages;
 use crate::engine::slice::Slice;
 use crate::inventory::admission::SLICES;
 use crate::model::counters::{Counters, Load};
+use crate::model::message_seen::MessageSeen;
 use crate::model::net::Transport;
 use crate::model::packet::{Outer, Packet, RawPacket};
 use crate::model::stamp::Timestamp;
@@ -52,6 +54,7 @@ pub struct Shard {
     leads: bool,
     counters: Counters,
     seen: Option<(Timestamp, Timestamp)>,
+    messages: Messages,
 }
 
 impl Shard {
@@ -82,6 +85,7 @@ impl Shard {
             leads: index == 0 || share != Share::All,
             counters: Counters::default(),
             seen: None,
+            messages: Messages::new(&shared.settings),
         }
     }
 
@@ -115,6 +119,7 @@ impl Shard {
             index,
             count,
             share,
+            messages,
             ..
         } = self;
         let Ok(decoded) = decoder.decode(raw) else {
@@ -153,6 +158,7 @@ impl Shard {
             Packet::Udp(datagram) => slice.datagram(key, from_low, datagram, outer, shared),
             Packet::Encrypted(_) | Packet::Fragment | Packet::Other => {}
         }
+        messages.collect(slice.messages());
         None
     }
 
@@ -175,6 +181,7 @@ impl Shard {
     pub fn tick(&mut self, now: Timestamp) {
         for slice in self.slices.iter_mut().flatten() {
             slice.tick(now, &self.shared);
+            self.messages.collect(slice.messages());
         }
     }
 
@@ -183,7 +190,23 @@ impl Shard {
         self.decoder.drain();
         for slice in self.slices.iter_mut().flatten() {
             slice.drain(&self.shared);
+            self.messages.collect(slice.messages());
         }
+    }
+
+    /// Messages since the last call, in no order.
+    pub fn take_messages(&mut self) -> Vec<MessageSeen> {
+        self.messages.take()
+    }
+
+    /// Bound of the messages that wait.
+    pub fn messages_max(&self) -> usize {
+        self.shared.settings.messages_max
+    }
+
+    /// Messages that wait to be taken.
+    pub fn messages(&self) -> usize {
+        self.messages.len()
     }
 
     /// Everything counted so far.
@@ -194,6 +217,7 @@ impl Shard {
             evicted += slice.evicted();
         }
         self.counters.lost.evicted_flows = evicted;
+        self.counters.lost.shed_events += self.messages.take_shed();
         // Every worker holds the same fragments; the leading one tells what was lost of them.
         let lost = self.decoder.take_lost();
         if self.leads {

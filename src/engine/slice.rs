@@ -15,6 +15,7 @@ use crate::flow::{Class, Ended, Flow, Table};
 use crate::inventory::admission::{Admission, SLICES};
 use crate::model::counters::{Counters, Load};
 use crate::model::flow::{FlowInfo, Why};
+use crate::model::message_seen::MessageSeen;
 use crate::model::net::{FiveTuple, Transport};
 use crate::model::packet::{Datagram, Flags, Outer, RawPacket, Segment};
 use crate::model::stamp::{Stamp, Timestamp};
@@ -46,6 +47,8 @@ struct Keep {
     dealt: Option<Timestamp>,
     counters: Counters,
     findings: Findings,
+    /// Messages that flows have handed over since they were taken last.
+    messages: Vec<MessageSeen>,
 }
 
 /// A packet of a flow.
@@ -71,6 +74,7 @@ impl Slice {
                 dealt: None,
                 counters: Counters::default(),
                 findings: Findings::default(),
+                messages: Vec::new(),
             },
         }
     }
@@ -89,6 +93,11 @@ impl Slice {
             flows: self.table.len() as u64,
             reassembly_bytes: self.keep.budget.held_bytes as u64,
         }
+    }
+
+    /// Messages that flows have handed over since the last call.
+    pub(super) fn messages(&mut self) -> &mut Vec<MessageSeen> {
+        &mut self.keep.messages
     }
 
     /// Flows evicted since the start.
@@ -331,7 +340,7 @@ impl Keep {
     fn hand_over(&mut self, talk: &mut Conversation, shared: &Shared) {
         let (messages, shed) = talk.take_counts();
         self.counters.messages += messages;
-        self.counters.lost.shed_events += shed;
+        self.counters.lost.shed_events += shed + talk.tally.take_messages(&mut self.messages);
         self.counters.lost.gap_bytes += talk.reassembly.take_tally().gap_bytes;
         self.counters.blind.ech_hellos += std::mem::take(&mut talk.ech_hellos);
         self.counters.blind.decrypted_flows += u64::from(std::mem::take(&mut talk.opened));

@@ -195,6 +195,7 @@ fn unread(endpoint: Endpoint, name: Arc<str>, path: Option<Arc<str>>, inferred: 
     };
     Server {
         id: server_id(&site),
+        sites: Vec::new(),
         endpoint,
         hostname: site.hostname,
         path: site.path,

@@ -10,7 +10,9 @@ mod conduct;
 mod grouping;
 mod kept;
 mod merge;
+mod messages;
 pub mod names;
+pub mod pseudonyms;
 pub mod tally;
 pub mod view;
 

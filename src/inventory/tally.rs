@@ -3,12 +3,14 @@
 //! The inventory is touched when a flow ends or its tally has grown, never per packet. A partial account joins to the
 //! same result however the flow's observations are cut into tallies.
 
+mod messages;
 mod tools;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use self::messages::Notes;
 use self::tools::called;
 use crate::inventory::account::{Account, Agent, ClientSeen, Said, SessionSeen, TextSeen, earliest, first_of};
 use crate::inventory::conduct;
@@ -63,6 +65,8 @@ pub struct Tally {
     pub(super) told_dns: bool,
     messages: u32,
     kept: Kept,
+    /// Rows of messages, where they are kept.
+    notes: Option<Box<Notes>>,
     /// Who really asks, where a relay in front of the server says so. Said by the sender, and proven by nothing.
     behind: Option<IpAddr>,
 }

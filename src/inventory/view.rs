@@ -218,7 +218,7 @@ fn server_order(server: &Server) -> (Endpoint, Option<&str>, Option<&str>) {
     (server.endpoint, server.hostname.as_deref(), server.path.as_deref())
 }
 
-fn lookup_order(lookup: &Lookup) -> (&str, IpAddr, &str, Option<&str>, &str) {
+pub(super) fn lookup_order(lookup: &Lookup) -> (&str, IpAddr, &str, Option<&str>, &str) {
     (
         &lookup.name,
         lookup.client,
@@ -240,7 +240,7 @@ pub fn server_id(key: &SiteKey) -> String {
 }
 
 /// Hash of what makes the finding the same fact; never of when, where from or how often.
-fn finding_id(key: &FindingKey) -> String {
+pub(super) fn finding_id(key: &FindingKey) -> String {
     let none = "\u{0}";
     digest(&[
         "finding",
@@ -256,7 +256,7 @@ fn finding_id(key: &FindingKey) -> String {
 }
 
 /// A session within its server: a gateway may hand the id of one session on to the next server.
-fn scoped(session: u64, server_id: &str) -> u64 {
+pub(super) fn scoped(session: u64, server_id: &str) -> u64 {
     let digest = Sha256::new_with_prefix(session.to_be_bytes())
         .chain_update(server_id)
         .finalize();
@@ -312,6 +312,11 @@ fn server(group: &Group) -> Server {
     let count = |wanted: Offer| account.offers.iter().filter(|(offer, _)| *offer == wanted).count() as u64;
     Server {
         id: server_id(key),
+        sites: group
+            .members
+            .iter()
+            .map(|site| (site.clone(), server_id(site).into()))
+            .collect(),
         endpoint: key.endpoint,
         hostname: key.hostname.clone(),
         path: key.path.clone(),

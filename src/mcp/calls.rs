@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use crate::model::mcp::{Abilities, Auth, Odd, Revision};
 use crate::model::net::Direction;
 use crate::model::observation::Call;
+use crate::model::stamp::Stamp;
 
 /// Requests of one connection that wait for a response. The oldest goes first.
 pub const CALLS_MAX: usize = 1024;
@@ -28,8 +29,10 @@ pub struct Pending {
     /// Which way the request went.
     dir: Direction,
     id: Box<str>,
+    at: Stamp,
     method: Box<str>,
     name: Option<Box<str>>,
+    scheme: Option<Box<str>>,
     auth: Auth,
     cursor: Option<u64>,
     revision: Option<Revision>,
@@ -49,8 +52,10 @@ impl Pending {
     /// As an observation shows it.
     pub fn call(&self) -> Call<'_> {
         Call {
+            at: self.at,
             method: &self.method,
             name: self.name.as_deref(),
+            scheme: self.scheme.as_deref(),
             auth: self.auth,
             cursor: self.cursor,
             revision: self.revision,
@@ -99,8 +104,10 @@ impl Calls {
             exchange,
             dir,
             id: id.into(),
+            at: call.at,
             method: call.method.into(),
             name: call.name.filter(|name| name.len() <= TOKEN_MAX_BYTES).map(Into::into),
+            scheme: call.scheme.map(Into::into),
             auth: call.auth,
             cursor: call.cursor,
             revision: call.revision,
@@ -163,8 +170,10 @@ mod tests {
         let name = "n".repeat(200);
         for id in 0..2000 {
             let call = Call {
+                at: Stamp::default(),
                 method: "tools/call",
                 name: Some(&name),
+                scheme: None,
                 auth: Auth::None,
                 cursor: None,
                 revision: None,

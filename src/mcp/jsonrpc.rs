@@ -22,6 +22,7 @@ pub struct Envelope<'a> {
     params: Option<&'a str>,
     result: Option<&'a str>,
     error: Option<&'a str>,
+    bytes: usize,
     cut: bool,
     odd: Odd,
 }
@@ -36,10 +37,16 @@ impl Envelope<'_> {
             params: self.params,
             result: self.result,
             error: self.error,
+            bytes: u32::try_from(self.bytes).unwrap_or(u32::MAX),
             cut: self.cut,
             odd: self.odd,
         }
     }
+}
+
+/// `code` of an error object (JSON-RPC 2.0, section 5.1), where it is a number of 32 bits.
+pub fn error_code(error: &str) -> Option<i32> {
+    scan::items(error).find("code")?.trim().parse().ok()
 }
 
 /// Every JSON-RPC 2.0 message at the top level of `body`: one object, a batch, or several of them one after the other.
@@ -53,7 +60,7 @@ pub fn each(body: &str, cut: bool, out: &mut dyn FnMut(&Envelope<'_>)) -> usize 
         let mut walk = scan::items(start);
         match start.as_bytes().first() {
             Some(b'{') => {
-                if let Some(envelope) = object(&mut walk, cut) {
+                if let Some(envelope) = object(&mut walk, start, cut) {
                     match budget.checked_sub(1) {
                         Some(less) => {
                             budget = less;
@@ -65,7 +72,8 @@ pub fn each(body: &str, cut: bool, out: &mut dyn FnMut(&Envelope<'_>)) -> usize 
             }
             Some(b'[') => {
                 for element in walk.by_ref().filter(|element| element.value.starts_with('{')) {
-                    let Some(envelope) = object(&mut scan::items(element.value), cut && !element.whole) else {
+                    let Some(envelope) = object(&mut scan::items(element.value), element.value, cut && !element.whole)
+                    else {
                         continue;
                     };
                     match budget.checked_sub(1) {
@@ -106,8 +114,8 @@ const NAMES: [(&str, Name); 6] = [
     ("error", Name::Error),
 ];
 
-/// The envelope of one object; `None` when it is none, or one of another version.
-fn object<'a>(walk: &mut scan::Items<'a>, cut: bool) -> Option<Envelope<'a>> {
+/// The envelope of one object at the start of `text`; `None` when it is none, or one of another version.
+fn object<'a>(walk: &mut scan::Items<'a>, text: &str, cut: bool) -> Option<Envelope<'a>> {
     let mut version = None;
     let (mut id, mut method, mut params, mut result, mut error) = (None, None, None, None, None);
     let (mut odd, mut whole) = (Odd::default(), true);
@@ -134,7 +142,8 @@ fn object<'a>(walk: &mut scan::Items<'a>, cut: bool) -> Option<Envelope<'a>> {
             odd.add(Odd::TWICE);
         }
     }
-    let ended = walk.rest().is_some();
+    let rest = walk.rest();
+    let ended = rest.is_some();
     if !ended && !cut {
         return None;
     }
@@ -163,6 +172,7 @@ fn object<'a>(walk: &mut scan::Items<'a>, cut: bool) -> Option<Envelope<'a>> {
         params,
         result,
         error,
+        bytes: text.len().saturating_sub(rest.unwrap_or_default().len()),
         cut: !ended || !whole,
         odd,
     })

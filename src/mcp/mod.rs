@@ -17,6 +17,7 @@
 
 mod around;
 pub mod calls;
+pub mod difference;
 pub mod escape;
 pub mod jsonrpc;
 mod legacy;

@@ -64,6 +64,7 @@ impl<'a> Around<'a> {
             transaction: self.message.transaction,
             call: None,
             name: None,
+            scheme: None,
             session: self.session,
             auth: self.auth,
             revision: None,
@@ -209,6 +210,8 @@ impl Reader {
         let mut proof = proof::of_request(rpc, &params, dir, transaction);
         let named = matches!(rpc.method, "tools/call" | "prompts/get");
         let name = params.name.clone().filter(|_| named);
+        let resource = params.name.as_deref().filter(|_| rpc.method.starts_with("resources/"));
+        let scheme = resource.and_then(site::scheme);
         let revision = if params.stateless {
             params.revision
         } else {
@@ -235,8 +238,10 @@ impl Reader {
                 odd.add(mirror::disagreement(&request.headers, rpc, &params));
             }
             let call = Call {
+                at: around.message.at,
                 method: rpc.method,
                 name: name.as_deref(),
+                scheme,
                 auth: around.auth.unwrap_or(Auth::None),
                 cursor: params.cursor.map(tools::cursor),
                 revision,
@@ -250,6 +255,7 @@ impl Reader {
         let mcp = Mcp {
             rpc: Some(*rpc),
             name,
+            scheme,
             client: params.client,
             proof,
             relevant: self.mcp || around.marked,

@@ -27,6 +27,9 @@ pub fn hostname(field: &[u8]) -> Option<String> {
     (!name.is_empty() && name != "localhost" && name.parse::<IpAddr>().is_err()).then_some(name)
 }
 
+/// Longest scheme of a resource that is kept, in bytes.
+const SCHEME_MAX_BYTES: usize = 32;
+
 /// Path of an endpoint as a template: what looks like a credential reads `{secret}`, what looks like an identifier
 /// `{id}`, so that neither is kept and both name one endpoint.
 pub fn template(path: &str) -> String {
@@ -94,6 +97,16 @@ fn segment_kind(segment: &str) -> Option<&'static str> {
     let token = bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_=~+%".contains(b));
     let mixed = digits >= 2 && lower >= 2 && (upper >= 2 || (digits >= 4 && dashes == 0));
     (token && ((bytes.len() >= 20 && mixed) || bytes.len() >= 64)).then_some("{secret}")
+}
+
+/// Scheme of a URI (RFC 3986, section 3.1): of a resource nothing else is kept.
+pub fn scheme(uri: &str) -> Option<&str> {
+    let (scheme, _) = uri.split_once(':')?;
+    let first = scheme.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    let rest = scheme
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    (first && rest && scheme.len() <= SCHEME_MAX_BYTES).then_some(scheme)
 }
 
 /// Credential on a request: the strongest of what its head and its query show.

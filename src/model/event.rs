@@ -1,9 +1,13 @@
 //! Events: the only type that leaves the program.
 //!
-//! Every event is a record in its present state, so that writing one twice is harmless.
+//! Every event but [`Event::Message`] is a record in its present state, so that writing one twice is harmless. A message is
+//! said once: it is told apart from every other one of its run by [`MessageSeen::order`].
+//!
+//! [`MessageSeen::order`]: crate::model::message_seen::MessageSeen::order
 
 use std::net::IpAddr;
 
+use crate::model::message_seen::MessageRow;
 use crate::model::server::{Capture, Client, Lookup, Reported, Server, Session};
 
 /// A record that changed.
@@ -19,6 +23,8 @@ pub enum Event {
     Gone(Record),
     /// A name that a signature knows.
     Lookup(Box<Lookup>),
+    /// A message.
+    Message(Box<MessageRow>),
     /// A server with its tools.
     Server(Box<Server>),
     /// A session.
@@ -58,7 +64,7 @@ impl Record {
             }),
             Event::Finding(reported) => Some(Self::Finding(reported.id.clone())),
             Event::Server(server) => Some(Self::Server(server.id.clone())),
-            Event::Capture(_) | Event::Gone(_) | Event::Lookup(_) | Event::Session(_) => None,
+            Event::Capture(_) | Event::Gone(_) | Event::Lookup(_) | Event::Message(_) | Event::Session(_) => None,
         }
     }
 }

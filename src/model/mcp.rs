@@ -30,6 +30,8 @@ pub struct JsonRpc<'a> {
     pub result: Option<&'a str>,
     /// Raw JSON of `error`.
     pub error: Option<&'a str>,
+    /// Length of its text, as far as it was captured, in bytes.
+    pub bytes: u32,
     /// The message was cut: only a part of the body was captured.
     pub cut: bool,
     /// What two readers of the message may disagree about.

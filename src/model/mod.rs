@@ -4,6 +4,7 @@
 //! [`observation`] borrows from the packet; a [`finding::Finding`] is the first thing that owns its data, and it can
 //! only hold redacted samples.
 
+pub mod asset;
 pub mod chunk;
 pub mod conduct;
 pub mod counters;
@@ -15,6 +16,7 @@ pub mod finding;
 pub mod flow;
 pub mod mcp;
 pub mod message;
+pub mod message_seen;
 pub mod net;
 pub mod observation;
 pub mod packet;

@@ -117,10 +117,14 @@ impl Proof {
 /// The request that a response answers, as far as it was on the same connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
+    /// When the request was sent.
+    pub at: Stamp,
     /// Method of the request.
     pub method: &'a str,
     /// Tool, prompt or resource that was asked for.
     pub name: Option<&'a str>,
+    /// Scheme of the URI of a resource that was asked for.
+    pub scheme: Option<&'a str>,
     /// Credential on the request.
     pub auth: Auth,
     /// `cursor` of a list request, hashed.
@@ -185,6 +189,8 @@ pub struct Mcp<'a> {
     pub call: Option<Call<'a>>,
     /// Tool, prompt or resource that a request names.
     pub name: Option<Cow<'a, str>>,
+    /// Scheme of the URI of a resource that a request names.
+    pub scheme: Option<&'a str>,
     /// Session, as a hash of its id; on transports without ids, of the connection.
     pub session: Option<u64>,
     /// Credential on the request of this exchange; `None` when no request was read.

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use crate::model::conduct::Conduct;
 use crate::model::counters::Counters;
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, SiteKey};
 use crate::model::mcp::{Auth, McpTransport, Revision};
+use crate::model::message_seen::MessageRow;
 use crate::model::net::{Endpoint, FiveTuple, Scope};
 use crate::model::packet::Outer;
 use crate::model::past::Past;
@@ -42,6 +43,8 @@ pub struct View {
     pub traces: Vec<Trace>,
     /// By severity (worst first), first seen, id.
     pub findings: Vec<Reported>,
+    /// Messages in their order, where they are kept: of a replay all, live those since the last look.
+    pub messages: Vec<MessageRow>,
     /// Who tried MCP where, by client and first message.
     pub attempts: Vec<Attempt>,
     /// What the policy held back.
@@ -148,6 +151,8 @@ impl Encryption {
 pub struct Server {
     /// Hash of address, port, hostname, endpoint path; hex.
     pub id: String,
+    /// Sites whose messages are its own, and the id that each would have alone; empty where none was read.
+    pub sites: Vec<(SiteKey, Arc<str>)>,
     /// Address and port.
     pub endpoint: Endpoint,
     /// SNI, HTTP Host or DNS name that led here.

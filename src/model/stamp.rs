@@ -41,6 +41,11 @@ impl Timestamp {
         if span < 0 { 0 } else { span.unsigned_abs() }
     }
 
+    /// Begin of the hour that it lies in.
+    pub const fn hour(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(3_600_000_000_000))
+    }
+
     /// Here plus a span in nanoseconds, saturating.
     pub const fn plus_nanos(self, span: i64) -> Self {
         Self(self.0.saturating_add(span))

@@ -6,6 +6,7 @@
 //! Opens no file (`config` does) and makes no finding of its own: what a verdict means is the detectors' business.
 
 mod approval;
+pub mod assets;
 mod criteria;
 mod file;
 mod gateway;

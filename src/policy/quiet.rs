@@ -143,6 +143,7 @@ impl Quiet {
         view.lookups.retain(|lookup| told(&lookup.client));
         view.led.retain(|led| told(&led.client));
         view.attempts.retain(|attempt| told(&attempt.client));
+        view.messages.retain(|row| told(&row.seen.route.client));
         view.sessions.retain(|session| session.client.as_ref().is_none_or(told));
         view.findings
             .retain(|reported| reported.finding.key.client.as_ref().is_none_or(told));

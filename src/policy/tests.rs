@@ -20,6 +20,7 @@ const NOW: Timestamp = Timestamp::from_parts(1_795_168_800, 0);
 fn server() -> Server {
     Server {
         id: "1".to_owned(),
+        sites: Vec::new(),
         endpoint: Endpoint::new("10.0.0.5".parse().unwrap(), 8000),
         hostname: Some("MCP.example.test".into()),
         path: Some("/team/mcp".into()),

@@ -3,9 +3,10 @@
 //! What could steer a terminal, hide or reorder text (C0, C1, DEL, bidirectional and invisible characters, tags,
 //! variation selectors) is written out as `\u{202e}`, so that nothing happens and nothing is hidden. JSON keeps every
 //! character's value and only writes those as escapes. This file does not lay anything out and does not decide what
-//! may be shown: redaction is done long before. HTML and Markdown have their own doors when they come.
+//! may be shown: redaction is done long before. HTML has its own door when it comes.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io;
 
 use crate::model::plain::is_hostile;
@@ -38,6 +39,26 @@ pub fn csv(text: &str) -> Cow<'_, str> {
         return Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")));
     }
     text
+}
+
+/// For Markdown (GitHub's): [`plain`], without the force of markup, mention, link or table border.
+pub fn markdown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for char in plain(text, CSV_MAX_CHARS).chars() {
+        match char {
+            // Entities, since a bare address becomes a link and a bare name a mention whatever stands before it.
+            '&' | '<' | '>' | '@' | ':' | '|' | '`' => {
+                let _ = write!(out, "&#{};", u32::from(char));
+            }
+            '\\' | '*' | '_' | '[' | ']' | '#' | '~' | '!' | '-' | '+' => {
+                out.push('\\');
+                out.push(char);
+            }
+            char => out.push(char),
+        }
+    }
+    // `www.` is linked, too.
+    out.replace("www.", "www&#46;")
 }
 
 /// Writes a value as one line of JSON and ends it.

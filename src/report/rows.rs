@@ -1,4 +1,4 @@
-//! The rows of an answer as a table, one JSON object, JSON lines, or CSV.
+//! The rows of an answer as a table, one JSON object, JSON lines, CSV, or a table in Markdown.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::model::finding::Severity;
 use crate::report::display;
 use crate::report::grid::{self, Cell, DIM, GOOD, Style, WARN, grid};
-use crate::report::table::moment;
+pub(crate) use crate::report::table::moment;
 use crate::store::record::Record;
 use crate::store::schema::{Column, Type};
 use crate::store::{Rows, Value, Word};
@@ -18,6 +18,11 @@ pub fn table(rows: &Rows, style: Style) -> String {
     if rows.rows.is_empty() {
         return "nothing found\n".to_owned();
     }
+    indented(rows, 0, style)
+}
+
+/// Rows that are there, after so many spaces.
+pub(crate) fn indented(rows: &Rows, indent: usize, style: Style) -> String {
     let shown: Vec<usize> = (0..rows.columns.len()).filter(|at| !rows.columns[*at].wide).collect();
     let heads: Vec<String> = shown
         .iter()
@@ -25,7 +30,12 @@ pub fn table(rows: &Rows, style: Style) -> String {
         .collect();
     let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
     let row = |row: &Vec<Value>| shown.iter().map(|at| cell(&rows.columns[*at], &row[*at])).collect();
-    grid(&heads, &rows.rows.iter().map(row).collect::<Vec<Vec<Cell>>>(), 0, style)
+    grid(
+        &heads,
+        &rows.rows.iter().map(row).collect::<Vec<Vec<Cell>>>(),
+        indent,
+        style,
+    )
 }
 
 fn cell(column: &Column, value: &Value) -> Cell {
@@ -110,6 +120,20 @@ pub fn csv(out: &mut impl io::Write, rows: &Rows) -> io::Result<()> {
     Ok(())
 }
 
+/// A table in GitHub's Markdown, of the columns that are not wide.
+pub fn markdown(rows: &Rows) -> String {
+    let shown: Vec<usize> = (0..rows.columns.len()).filter(|at| !rows.columns[*at].wide).collect();
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let heads = shown.iter().map(|at| rows.columns[*at].name.replace('_', " "));
+    let mut out = line(heads.collect());
+    out.push_str(&line(shown.iter().map(|_| "---".to_owned()).collect()));
+    for row in &rows.rows {
+        let cells = shown.iter().map(|at| display::markdown(&text(&row[*at], moment)));
+        out.push_str(&line(cells.collect()));
+    }
+    out
+}
+
 fn csv_cell(value: &Value) -> String {
     match value {
         // Numbers are ours, and a sign is no formula.
@@ -119,7 +143,7 @@ fn csv_cell(value: &Value) -> String {
 }
 
 /// As text, before any door.
-fn text(value: &Value, time: fn(crate::model::stamp::Timestamp) -> String) -> String {
+pub(crate) fn text(value: &Value, time: fn(crate::model::stamp::Timestamp) -> String) -> String {
     match value {
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),

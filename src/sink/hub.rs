@@ -1,9 +1,11 @@
 //! Feeds every sink: each has its own queue, and its own account of what it already has.
 
+use std::collections::VecDeque;
 use std::hash::RandomState;
 use std::time::Duration;
 
 use crate::model::event::Event;
+use crate::model::message_seen::MessageRow;
 use crate::sink::ledger::{Ledger, States};
 use crate::sink::runner::{Closing, Runner, Tally};
 
@@ -18,7 +20,14 @@ pub struct Hub {
 struct Lane {
     runner: Runner,
     ledger: Ledger,
+    /// Messages that wait for room in the queue.
+    outbox: VecDeque<MessageRow>,
+    /// Messages that were too many to wait.
+    shed: u64,
 }
+
+/// Messages that wait for the queue of one sink; of more the latest are kept, and the others counted as lost.
+const OUTBOX_MAX_MESSAGES: usize = 262_144;
 
 impl Hub {
     /// Adds a sink.
@@ -26,6 +35,8 @@ impl Hub {
         self.lanes.push(Lane {
             runner,
             ledger: Ledger::default(),
+            outbox: VecDeque::new(),
+            shed: 0,
         });
     }
 
@@ -40,8 +51,18 @@ impl Hub {
         let states = States::new(events, &self.hasher);
         self.lanes.iter_mut().fold(true, |whole, lane| {
             let runner = &lane.runner;
-            lane.ledger.settle(&states, forgot, |event| runner.send(event)) && whole
+            lane.ledger.settle(&states, forgot, |event| runner.send(event)) && lane.flush() && whole
         })
+    }
+
+    /// Takes messages for every sink: they go, once, behind the records of the next call of [`Hub::settle`].
+    pub fn say(&mut self, messages: &[MessageRow]) {
+        for lane in &mut self.lanes {
+            lane.outbox.extend(messages.iter().cloned());
+            let over = lane.outbox.len().saturating_sub(OUTBOX_MAX_MESSAGES);
+            lane.outbox.drain(..over);
+            lane.shed += over as u64;
+        }
     }
 
     /// Sends every sink an event that is no state of a record, and goes once.
@@ -53,7 +74,12 @@ impl Hub {
 
     /// What became of the events so far, sink by sink.
     pub fn tallies(&self) -> Vec<Tally> {
-        self.lanes.iter().map(|lane| lane.runner.tally()).collect()
+        let tally = |lane: &Lane| {
+            let mut tally = lane.runner.tally();
+            tally.undelivered += lane.shed;
+            tally
+        };
+        self.lanes.iter().map(tally).collect()
     }
 
     /// Delivers what is queued, all sinks at once and within the grace, and says what became of everything.
@@ -64,5 +90,18 @@ impl Hub {
             .map(|lane| lane.runner.begin_closing(grace))
             .collect();
         closing.into_iter().map(Closing::wait).collect()
+    }
+}
+
+impl Lane {
+    /// Sends what waits, as far as there is room; whether that is all.
+    fn flush(&mut self) -> bool {
+        while let Some(row) = self.outbox.front() {
+            if !self.runner.send(Event::Message(Box::new(row.clone()))) {
+                return false;
+            }
+            self.outbox.pop_front();
+        }
+        true
     }
 }

@@ -27,7 +27,7 @@ pub struct Origin {
 /// What a batch is worth when room is scarce, cheapest first. One batch has one class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// States of the capture, clients, servers, sessions and lookups.
+    /// Messages, and states of the capture, clients, servers, sessions and lookups.
     Record,
     /// Findings.
     Finding,
@@ -46,6 +46,7 @@ impl Class {
             | Event::Client(_)
             | Event::Gone(_)
             | Event::Lookup(_)
+            | Event::Message(_)
             | Event::Server(_)
             | Event::Session(_) => Self::Record,
         }

@@ -1,10 +1,14 @@
 //! Hand-made views for tests: the one place outside the inventory that builds servers.
 
+mod messages;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+
+pub(crate) use messages::talk;
 
 use crate::model::event::Event;
 use crate::model::finding::{Evidence, Finding, FindingKey, Kind, Sample, Severity, SiteKey};
@@ -40,6 +44,7 @@ pub(crate) fn server(id: &str, endpoint: &str) -> Server {
     let endpoint: std::net::SocketAddr = endpoint.parse().unwrap();
     Server {
         id: id.to_owned(),
+        sites: Vec::new(),
         endpoint: Endpoint::new(endpoint.ip(), endpoint.port()),
         hostname: None,
         path: Some("/mcp".into()),
@@ -219,6 +224,9 @@ pub(crate) fn view() -> View {
         finding("f1", Kind::UnapprovedServer, Severity::Medium, Some(&weather)),
         finding("f2", Kind::RegistryLookup, Severity::Info, None),
     ];
+    view.messages = talk(&mut weather, [10, 0, 0, 9].into(), 2, "get_forecast");
+    view.messages
+        .extend(talk(&mut remote, [10, 0, 0, 9].into(), 3, "https"));
     view.servers = vec![weather, remote];
     view
 }
@@ -298,6 +306,7 @@ pub(crate) fn events(view: &View) -> Vec<Event> {
             .cloned()
             .map(|finding| Event::Finding(Box::new(finding))),
     );
+    events.extend(view.messages.iter().cloned().map(|row| Event::Message(Box::new(row))));
     events
 }
 
@@ -367,6 +376,8 @@ pub(crate) fn views() -> impl Strategy<Value = View> {
                 .push(lookup(&format!("{nth}{name}"), (digest > 2).then_some("AAAA"), "dns"));
             view.sessions.push(opened);
             view.clients.push(user);
+            view.messages
+                .extend(talk(&mut server, [10, 0, 1, host].into(), start, &name));
             view.servers.push(server);
         }
         for (nth, (kind, severity, start, title, of)) in findings.into_iter().enumerate() {

@@ -3,6 +3,8 @@
 //! Each word is built whole, in the columns and keys of its schema, then filtered and ordered by the same conditions
 //! that a database is given. Simple on purpose: nothing here is fast, and nothing needs to be.
 
+mod messages;
+
 use std::net::IpAddr;
 
 use crate::model::finding::Severity;
@@ -33,10 +35,12 @@ impl Store for Memory<'_> {
             Word::Drift => drift(self.view),
             Word::Findings => findings(self.view),
             Word::Lookups => lookups(self.view),
+            Word::Messages => messages::messages(self.view),
             Word::Servers => servers(self.view),
             Word::Sessions => sessions(self.view),
             Word::Timeline => timeline(self.view),
             Word::Tools => tools(self.view),
+            Word::Usage => messages::usage(self.view),
         }))
     }
 }

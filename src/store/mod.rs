@@ -65,6 +65,8 @@ pub enum Word {
     Findings,
     /// Names that a signature knows.
     Lookups,
+    /// Messages, the latest first.
+    Messages,
     /// MCP servers.
     Servers,
     /// MCP sessions.
@@ -73,20 +75,24 @@ pub enum Word {
     Timeline,
     /// Tools by server.
     Tools,
+    /// Who asked which server for what, by the hour.
+    Usage,
 }
 
 impl Word {
     /// Every word.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Captures,
         Self::Clients,
         Self::Drift,
         Self::Findings,
         Self::Lookups,
+        Self::Messages,
         Self::Servers,
         Self::Sessions,
         Self::Timeline,
         Self::Tools,
+        Self::Usage,
     ];
 
     /// As written on the command line, in SQL and in URLs.
@@ -97,10 +103,12 @@ impl Word {
             Self::Drift => "drift",
             Self::Findings => "findings",
             Self::Lookups => "lookups",
+            Self::Messages => "messages",
             Self::Servers => "servers",
             Self::Sessions => "sessions",
             Self::Timeline => "timeline",
             Self::Tools => "tools",
+            Self::Usage => "usage",
         }
     }
 
@@ -125,6 +133,12 @@ pub struct Filter {
     pub server: Option<String>,
     /// Address of a client.
     pub client: Option<String>,
+    /// Id of a server, a session or a finding, or the digits that it begins with.
+    pub id: Option<String>,
+    /// Id of a session.
+    pub session: Option<String>,
+    /// Name of a tool, prompt or resource.
+    pub tool: Option<String>,
     /// Only what concerns servers without approval.
     pub unapproved: bool,
     /// Only findings in this state.
@@ -253,6 +267,9 @@ pub enum StoreError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// A name on the command line that stands for nothing, or for several.
+    #[error("{0}")]
+    Named(String),
     /// Written by a later shadowtap.
     #[error(
         "{}: schema {found} is newer than this shadowtap knows ({known}); use the newer shadowtap that wrote it, or name another store with --store PATH",

@@ -54,6 +54,14 @@ impl Dialect {
         }
     }
 
+    /// Function that finds a text within another, from 1.
+    const fn position(self) -> &'static str {
+        match self {
+            Self::ClickHouse => "position",
+            Self::Sqlite => "instr",
+        }
+    }
+
     /// Absent values come first.
     const fn nulls(self) -> &'static str {
         match self {
@@ -79,6 +87,8 @@ enum Test {
     AtMost,
     /// Before.
     Below,
+    /// A text that begins so.
+    Begins,
     /// Equal to the cell, or an element of it.
     Is,
 }
@@ -131,6 +141,7 @@ impl Plan {
                 let _ = match condition.test {
                     Test::AtLeast => write!(sql, "\"{name}\" >= {value}"),
                     Test::AtMost => write!(sql, "\"{name}\" <= {value}"),
+                    Test::Begins => write!(sql, "{}(\"{name}\", {value}) = 1", dialect.position()),
                     Test::Below => write!(sql, "\"{name}\" < {value}"),
                     Test::Is if list => sql.write_str(&dialect.holds(name)),
                     Test::Is => write!(sql, "\"{name}\" = {value}"),
@@ -140,9 +151,13 @@ impl Plan {
             sql.push(')');
         }
         for (nth, name) in self.schema.order.iter().enumerate() {
+            let (name, descending) = match name.strip_prefix('-') {
+                Some(name) => (name, " DESC"),
+                None => (*name, ""),
+            };
             let _ = write!(
                 sql,
-                "{}\"{name}\"{}",
+                "{}\"{name}\"{descending}{}",
                 if nth == 0 { " ORDER BY " } else { ", " },
                 dialect.nulls()
             );
@@ -156,16 +171,18 @@ impl Plan {
     /// Filters, orders and cuts rows that hold every column and key.
     pub(crate) fn select(&self, mut rows: Vec<Vec<Value>>) -> Rows {
         rows.retain(|row| self.conditions.iter().all(|condition| self.holds(condition, row)));
-        let order: Vec<usize> = self
-            .schema
-            .order
-            .iter()
-            .filter_map(|name| self.schema.index(name))
-            .collect();
+        let place = |name: &&str| {
+            let plain = name.trim_start_matches('-');
+            self.schema.index(plain).map(|at| (at, plain.len() < name.len()))
+        };
+        let order: Vec<(usize, bool)> = self.schema.order.iter().filter_map(place).collect();
         rows.sort_by(|a, b| {
             order
                 .iter()
-                .map(|at| compare(&a[*at], &b[*at]))
+                .map(|(at, descending)| match compare(&a[*at], &b[*at]) {
+                    order if *descending => order.reverse(),
+                    order => order,
+                })
                 .find(|order| order.is_ne())
                 .unwrap_or(Ordering::Equal)
         });
@@ -193,6 +210,10 @@ impl Plan {
                 (cell, Test::AtLeast) => compare(cell, &condition.value).is_ge(),
                 (cell, Test::AtMost) => compare(cell, &condition.value).is_le(),
                 (cell, Test::Below) => compare(cell, &condition.value).is_lt(),
+                (Value::Text(text), Test::Begins) => {
+                    condition.value.as_text().is_some_and(|begin| text.starts_with(begin))
+                }
+                (_, Test::Begins) => false,
                 (Value::List(list), Test::Is) => list.iter().any(|item| condition.value.as_text() == Some(item)),
                 (cell, Test::Is) => *cell == condition.value,
             })
@@ -206,7 +227,7 @@ impl Plan {
 type Selection = (&'static str, Option<(Test, Value)>, &'static [&'static str]);
 
 /// The filters that do not apply to every word: option name, what was asked, columns to compare.
-fn selections(filter: &Filter, filters: &'static Filters) -> [Selection; 6] {
+fn selections(filter: &Filter, filters: &'static Filters) -> [Selection; 9] {
     let is = |text: String| (Test::Is, Value::Text(text));
     let rank = |severity| (Test::AtMost, Value::Int(rank(severity)));
     [
@@ -226,6 +247,13 @@ fn selections(filter: &Filter, filters: &'static Filters) -> [Selection; 6] {
             filter.client.as_deref().map(|name| is(canonical(name))),
             filters.client,
         ),
+        (
+            "id",
+            filter.id.clone().map(|begin| (Test::Begins, Value::Text(begin))),
+            filters.id.as_slice(),
+        ),
+        ("session", filter.session.clone().map(is), filters.session.as_slice()),
+        ("tool", filter.tool.clone().map(is), filters.tool.as_slice()),
         (
             "unapproved",
             filter.unapproved.then_some((Test::Is, Value::Bool(true))),

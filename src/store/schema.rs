@@ -1,10 +1,13 @@
 //! Every report word and each of its columns once: name, type, meaning.
 //!
 //! The SQL view of a word has the columns below followed by its keys, and a test holds that. Keys are what rows are
-//! ordered and filtered by and nobody reads: severities and addresses in a form that sorts. All orders are ascending;
-//! absent values come first. The column reference of the documentation is printed from here.
+//! ordered and filtered by and nobody reads: severities and addresses in a form that sorts. Absent values come first in
+//! an ascending order. The column reference of the documentation is printed from here.
+
+mod moments;
 
 use crate::store::Word;
+use crate::store::schema::moments::{MESSAGES, SESSIONS, TIMELINE, USAGE};
 
 /// One column of a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +50,8 @@ pub struct Schema {
     pub columns: &'static [Column],
     /// What rows are ordered and filtered by beside `columns`.
     pub keys: &'static [Column],
-    /// Columns or keys that rows are ordered by; together they tell every two rows apart.
+    /// Columns or keys that rows are ordered by, descending where a `-` stands before; together they tell every two rows
+    /// apart.
     pub order: &'static [&'static str],
     /// What the filters compare.
     pub filters: Filters,
@@ -68,6 +72,12 @@ pub struct Filters {
     pub server: &'static [&'static str],
     /// `--client`: any of these.
     pub client: &'static [&'static str],
+    /// Id, by its first digits.
+    pub id: Option<&'static str>,
+    /// `--session`.
+    pub session: Option<&'static str>,
+    /// `--tool`.
+    pub tool: Option<&'static str>,
     /// `--unapproved`.
     pub unapproved: Option<&'static str>,
     /// `--state`.
@@ -83,10 +93,12 @@ impl Schema {
             Word::Drift => &DRIFT,
             Word::Findings => &FINDINGS,
             Word::Lookups => &LOOKUPS,
+            Word::Messages => &MESSAGES,
             Word::Servers => &SERVERS,
             Word::Sessions => &SESSIONS,
             Word::Timeline => &TIMELINE,
             Word::Tools => &TOOLS,
+            Word::Usage => &USAGE,
         }
     }
 
@@ -101,22 +113,32 @@ impl Schema {
     }
 }
 
-const fn column(name: &'static str, kind: Type, meaning: &'static str) -> Column {
-    Column {
-        name,
-        kind,
-        meaning,
-        wide: false,
+impl Column {
+    /// One that every format shows.
+    pub(crate) const fn new(name: &'static str, kind: Type, meaning: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            meaning,
+            wide: false,
+        }
+    }
+
+    /// One that a table for a terminal leaves out.
+    pub(crate) const fn rare(name: &'static str, kind: Type, meaning: &'static str) -> Self {
+        Self {
+            wide: true,
+            ..Self::new(name, kind, meaning)
+        }
     }
 }
 
+const fn column(name: &'static str, kind: Type, meaning: &'static str) -> Column {
+    Column::new(name, kind, meaning)
+}
+
 const fn wide(name: &'static str, kind: Type, meaning: &'static str) -> Column {
-    Column {
-        name,
-        kind,
-        meaning,
-        wide: true,
-    }
+    Column::rare(name, kind, meaning)
 }
 
 const FIRST_SEEN: Column = column("first_seen", Type::Time, "first evidence");
@@ -152,6 +174,9 @@ const SEEN: Filters = Filters {
     kind: None,
     server: &[],
     client: &[],
+    id: None,
+    session: None,
+    tool: None,
     unapproved: None,
     state: None,
 };
@@ -249,6 +274,7 @@ static DRIFT: Schema = Schema {
     order: &["time", "address_key", "port_key", "server_id", "tool", "to_sha256"],
     filters: Filters {
         server: SERVER_NAMES,
+        tool: Some("tool"),
         unapproved: Some("unapproved"),
         ..MOMENT
     },
@@ -292,8 +318,11 @@ static FINDINGS: Schema = Schema {
     filters: Filters {
         severity: Some("severity_rank"),
         kind: Some("kind"),
+        id: Some("id"),
         server: SERVER_NAMES,
         client: &["client"],
+        session: Some("session"),
+        tool: Some("tool"),
         unapproved: Some("unapproved"),
         state: Some("state"),
         ..SEEN
@@ -363,78 +392,11 @@ static SERVERS: Schema = Schema {
     order: &["address_key", "port", "hostname", "path", "id"],
     filters: Filters {
         severity: Some("severity_rank"),
+        id: Some("id"),
         server: &["id", "server", "address", "hostname", "server_name"],
         client: &["clients"],
         unapproved: Some("unapproved"),
         ..SEEN
-    },
-};
-
-static SESSIONS: Schema = Schema {
-    word: Word::Sessions,
-    columns: &[
-        column("id", Type::Text, "hash of server and session id"),
-        SERVER,
-        SERVER_ID,
-        column("client", Type::Text, "address of the client"),
-        column("client_name", Type::Text, "name of the client that opened it"),
-        column("protocol_version", Type::Text, "revision negotiated"),
-        column("transport", Type::Text, "how it was carried"),
-        column("messages", Type::Integer, "messages, both directions"),
-        column("calls", Type::Map, "tools called, with counts"),
-        FIRST_SEEN,
-        LAST_SEEN,
-    ],
-    keys: &[
-        ADDRESS_KEY,
-        PORT_KEY,
-        ADDRESS_NAME,
-        HOST_NAME,
-        SELF_NAME,
-        UNAPPROVED_KEY,
-    ],
-    order: &["address_key", "port_key", "server_id", "first_seen", "id"],
-    filters: Filters {
-        server: SERVER_NAMES,
-        client: &["client"],
-        unapproved: Some("unapproved"),
-        ..SEEN
-    },
-};
-
-static TIMELINE: Schema = Schema {
-    word: Word::Timeline,
-    columns: &[
-        column("time", Type::Time, "when"),
-        column(
-            "event",
-            Type::Text,
-            "finding, server-appeared, client-appeared, tool-appeared or tool-changed",
-        ),
-        column("severity", Type::Text, "of a finding"),
-        column("kind", Type::Text, "of a finding"),
-        SERVER,
-        column("client", Type::Text, "address of the client"),
-        column("tool", Type::Text, "tool, prompt or resource"),
-        column("about", Type::Text, "title of a finding, or name of what appeared"),
-        wide("id", Type::Text, "id of the finding or server"),
-    ],
-    keys: &[
-        RANK_KEY,
-        column("server_id", Type::Text, "id of the server"),
-        ADDRESS_NAME,
-        HOST_NAME,
-        SELF_NAME,
-        UNAPPROVED_KEY,
-    ],
-    order: &["time", "event", "id", "server", "client", "tool", "about"],
-    filters: Filters {
-        severity: Some("severity_rank"),
-        kind: Some("kind"),
-        server: SERVER_NAMES,
-        client: &["client"],
-        unapproved: Some("unapproved"),
-        ..MOMENT
     },
 };
 
@@ -463,6 +425,7 @@ static TOOLS: Schema = Schema {
     order: &["address_key", "port_key", "server_hostname", "server_id", "tool"],
     filters: Filters {
         server: SERVER_NAMES,
+        tool: Some("tool"),
         unapproved: Some("unapproved"),
         ..SEEN
     },
@@ -482,8 +445,12 @@ mod tests {
             let named = named
                 .chain(filters.severity)
                 .chain(filters.kind)
-                .chain(filters.unapproved);
-            let named = named.chain(filters.server.iter().chain(filters.client).chain(schema.order).copied());
+                .chain(filters.unapproved)
+                .chain(filters.id)
+                .chain(filters.session)
+                .chain(filters.tool);
+            let named = named.chain(filters.server.iter().chain(filters.client).copied());
+            let named = named.chain(schema.order.iter().map(|name| name.trim_start_matches('-')));
             for name in named {
                 assert!(schema.index(name).is_some(), "{word:?} has no column {name}");
             }

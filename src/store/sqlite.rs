@@ -6,9 +6,11 @@
 //! `sqlite/prune.rs` forgets, `sqlite/withdraw.rs` takes back, `sqlite/past.rs` reads what earlier runs saw, and
 //! `sqlite/decide.rs` keeps what people decide.
 
+mod audit;
 mod decide;
 mod past;
 mod prune;
+mod purge;
 mod withdraw;
 mod write;
 
@@ -18,8 +20,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
 
+pub use audit::Deed;
 pub use decide::Decision;
 pub use prune::{Pruned, Retention};
+pub use purge::Purged;
 pub use write::Writer;
 
 use crate::model::stamp::Timestamp;
@@ -28,10 +32,12 @@ use crate::store::schema::{Column, Type};
 use crate::store::{Question, Rows, Store, StoreError, Value};
 
 /// Statements that lead from schema n to schema n + 1. Only ever appended to.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("sqlite.sql"),
     include_str!("sqlite/decisions.sql"),
     include_str!("sqlite/findings.sql"),
+    include_str!("sqlite/messages.sql"),
+    include_str!("sqlite/audit.sql"),
 ];
 
 /// The schema that this program reads and writes.

@@ -149,6 +149,7 @@ impl Select {
                 unapproved: word(parameters, "unapproved", yes_or_no, &["true", "false"])?.unwrap_or(false),
                 state: word(parameters, "state", State::parse, &State::ALL.map(State::word))?,
                 limit: number("limit")?,
+                ..Filter::default()
             },
             words: parameters
                 .get("q")

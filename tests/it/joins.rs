@@ -193,6 +193,7 @@ impl Said {
             params: None,
             result: None,
             error: None,
+            bytes: 0,
             cut: false,
             odd: shadowtap::model::mcp::Odd::default(),
         });
@@ -221,6 +222,7 @@ impl Said {
             transaction: None,
             call: None,
             name: self.name.map(|name| Cow::Owned(format!("tool-{name}"))),
+            scheme: None,
             session: self.session.map(u64::from),
             auth: self.auth.map(|bearer| if bearer { Auth::Bearer } else { Auth::None }),
             revision: bit(4).then(|| Revision::parse("2025-11-25").unwrap()),

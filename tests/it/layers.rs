@@ -21,7 +21,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("host", &["model"]),
     ("sink", &["model"]),
     ("store", &["model", "inventory", "sink"]),
-    ("report", &["model", "store"]),
+    // The differences of definitions.
+    ("report", &["model", "mcp", "store"]),
     ("log", &["model"]),
     ("metrics", &["model", "sink"]),
     ("confine", &[]),
@@ -111,7 +112,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("domain", &["proto"]),
     ("etherparse", &["packet", "source"]),
     ("flate2", &["proto", "sink", "source"]),
-    ("foldhash", &["detect", "flow", "inventory", "mcp", "proto"]),
+    ("foldhash", &["detect", "flow", "inventory", "mcp", "proto", "store"]),
     ("form_urlencoded", &["mcp", "web"]),
     ("hashbrown", &["flow"]),
     ("httparse", &["proto"]),

@@ -49,8 +49,8 @@ pub(crate) fn policy(text: &str) -> Policy {
     Policy::parse(Path::new("policy.toml"), text).unwrap_or_else(|defects| panic!("{defects:?}"))
 }
 
-/// The report of files, as the command prints it; sources are bare file names.
-pub(crate) fn files(files: &[PathBuf], settings: Settings, policy: Policy, workers: usize) -> String {
+/// What files show; sources are bare file names.
+pub(crate) fn view(files: &[PathBuf], settings: Settings, policy: Policy, workers: usize) -> View {
     let logs: Vec<PathBuf> = files.iter().map(|file| file.with_extension("keylog")).collect();
     let settings = knowing(settings, &logs);
     let input = Input {
@@ -62,7 +62,12 @@ pub(crate) fn files(files: &[PathBuf], settings: Settings, policy: Policy, worke
     for name in &mut view.capture.sources {
         *name = Path::new(name).file_name().unwrap().to_string_lossy().into_owned();
     }
-    text(&view)
+    view
+}
+
+/// The report of files, as the command prints it; sources are bare file names.
+pub(crate) fn files(files: &[PathBuf], settings: Settings, policy: Policy, workers: usize) -> String {
+    text(&view(files, settings, policy, workers))
 }
 
 /// Settings with what is in those key logs that are there.
@@ -98,12 +103,14 @@ pub(crate) fn frames_with(frames: &Frames, settings: Settings, workers: usize) -
 pub(crate) fn close(shared: &Shared, shards: &mut [Shard]) -> View {
     let mut capture = Capture::default();
     let mut counters = Counters::default();
+    let mut messages = Vec::new();
     for shard in shards {
         counters.add(&shard.counters());
+        messages.append(&mut shard.take_messages());
         capture.seen = capture.seen.or_else(|| shard.seen());
     }
     capture.counters = counters;
-    review(shared, capture)
+    review(shared, capture, &mut messages)
 }
 
 /// One packet in memory.

@@ -24,6 +24,7 @@ use crate::log;
 use crate::metrics::Found;
 use crate::model::counters::Counters;
 use crate::model::event::Event;
+use crate::model::message_seen::MessageSeen;
 use crate::model::server::{Capture, Server, View};
 use crate::report::display::terminal;
 use crate::sink::hub::Hub;
@@ -33,6 +34,9 @@ use crate::stream::secrets::Secrets;
 
 /// Servers that are named in one round; of more only the number is told.
 const TOLD_MAX_SERVERS: usize = 10;
+
+/// How long messages wait for the proof that MCP is spoken where they were said, in nanoseconds of packet time.
+const WAIT_NANOS: i64 = 60_000_000_000;
 
 /// What a sensor leaves behind.
 pub(super) struct Finished {
@@ -59,6 +63,8 @@ pub(super) struct Sensor {
     hosting: Hosting,
     /// What the host showed at the last round.
     looked: Option<Arc<Snapshot>>,
+    /// Messages whose server is not proven yet.
+    waiting: Vec<MessageSeen>,
 }
 
 /// The embedded store's file.
@@ -98,6 +104,7 @@ impl Sensor {
             host: None,
             hosting: Hosting::default(),
             looked: None,
+            waiting: Vec::new(),
         })
     }
 
@@ -194,7 +201,7 @@ impl Sensor {
 
     /// Looks at what is known: names new servers, and sends the store what has changed.
     pub(super) fn round(&mut self) {
-        let Some(live) = &self.live else { return };
+        let Some(live) = &mut self.live else { return };
         let capture = live.capture();
         let looked = self.host.as_ref().and_then(Host::seen);
         let same = match (&looked, &self.looked) {
@@ -206,10 +213,21 @@ impl Sensor {
         }
         self.looked = looked;
         self.last = capture.counters;
+        self.waiting.append(&mut live.take_messages());
         let view = self.review(capture);
         self.announce(&view);
         self.found = Found::of(&view);
+        self.give_up_waiting(&view);
+        self.sinks.say(&view.messages);
         self.sinks.settle(&view);
+    }
+
+    /// Most of what waits for long is JSON-RPC of something else.
+    fn give_up_waiting(&mut self, view: &View) {
+        let before = view.now().plus_nanos(-WAIT_NANOS);
+        self.waiting.retain(|seen| seen.at.time >= before);
+        let over = self.waiting.len().saturating_sub(self.shared.settings.messages_max);
+        self.waiting.drain(..over);
     }
 
     fn review(&mut self, capture: Capture) -> View {
@@ -218,7 +236,7 @@ impl Sensor {
             findings: self.checkup.findings(),
             host: seen.as_deref().map(|seen| (&mut self.hosting, seen, now())),
         };
-        review_with(&self.shared, capture, edge)
+        review_with(&self.shared, capture, &mut self.waiting, edge)
     }
 
     fn announce(&mut self, view: &View) {
@@ -278,12 +296,14 @@ impl Sensor {
                     log::warning("capture", failure);
                 }
                 self.whole &= !live.has_failed();
+                self.waiting.append(&mut live.take_messages());
                 live.capture()
             }
             None => Default::default(),
         };
         let view = self.review(capture);
         self.announce(&view);
+        self.sinks.say(&view.messages);
         let stored = self.sinks.close(&view, self.grace);
         Finished {
             view,

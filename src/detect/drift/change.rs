@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::detect::difference;
 use crate::detect::suspicion::Suspicion;
+use crate::mcp::difference;
 
 /// Words in a parameter's name that ask for what a tool has no business with.
 const SENSITIVE_WORDS: [&str; 9] = [

@@ -44,6 +44,7 @@ fn run(dir: Direction, json: Option<&str>, target: &str, fields: &[(&str, &str)]
         params,
         result,
         error: None,
+        bytes: 0,
         cut: false,
         odd: Odd::default(),
     };
@@ -59,6 +60,7 @@ fn run(dir: Direction, json: Option<&str>, target: &str, fields: &[(&str, &str)]
         transaction: Some(&transaction),
         call: None,
         name: Some("deploy".into()),
+        scheme: None,
         session: None,
         auth: None,
         revision: None,

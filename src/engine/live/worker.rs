@@ -4,7 +4,7 @@
 //! belongs to another worker is copied, into a batch.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::Duration;
 
@@ -35,6 +35,9 @@ pub(super) struct Worker {
     /// Other rules.
     rules: Receiver<Arc<Shared>>,
     tell: Sender<News>,
+    /// Messages of all workers that nobody has taken yet.
+    underway: Arc<AtomicUsize>,
+    messages_max: usize,
     ticked: Timestamp,
 }
 
@@ -97,8 +100,9 @@ impl Worker {
         taps: Vec<Tap>,
         stop: &Arc<AtomicBool>,
         rules: Receiver<Arc<Shared>>,
-        tell: Sender<News>,
+        (tell, underway): (Sender<News>, Arc<AtomicUsize>),
     ) -> Self {
+        let messages_max = shard.messages_max();
         Self {
             index,
             taps,
@@ -110,6 +114,8 @@ impl Worker {
             stop: Arc::clone(stop),
             rules,
             tell,
+            underway,
+            messages_max,
             ticked: Timestamp::MIN,
         }
     }
@@ -186,8 +192,20 @@ impl Worker {
         self.publish(false);
     }
 
+    /// Hands messages over, unless those before are still waiting: then they stay here, within their bound.
+    fn hand_over_messages(&mut self) {
+        let count = self.desk.shard.messages();
+        if count == 0 || self.underway.load(Ordering::Relaxed).saturating_add(count) > self.messages_max {
+            return;
+        }
+        self.underway.fetch_add(count, Ordering::Relaxed);
+        // Nobody listens any more when the grace of stopping was over.
+        let _ = self.tell.send(News::Messages(self.desk.shard.take_messages()));
+    }
+
     fn publish(&mut self, done: bool) {
         self.taps.iter_mut().for_each(Tap::publish);
+        self.hand_over_messages();
         let mut counters = self.desk.shard.counters();
         counters.lost.queue_drops = self.desk.lanes.dropped;
         // Nobody listens any more when the grace of stopping was over.

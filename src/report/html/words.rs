@@ -42,10 +42,12 @@ impl Layout {
             Word::Drift => &DRIFT,
             Word::Findings => &FINDINGS,
             Word::Lookups => &LOOKUPS,
+            Word::Messages => &MESSAGES,
             Word::Servers => &SERVERS,
             Word::Sessions => &SESSIONS,
             Word::Timeline => &TIMELINE,
             Word::Tools => &TOOLS,
+            Word::Usage => &USAGE,
         }
     }
 
@@ -111,6 +113,8 @@ const CLIENT: ColumnOf = column("Client", "", Some("client"), |row, doors| {
         Cell::Link(Link::new(doors.client(client), name).below(row.text("client_name")))
     })
 });
+const METHOD: ColumnOf = column("Method", "", Some("method"), |row, _| Cell::text(row.text("method")));
+const TARGET: ColumnOf = column("Target", "", Some("target"), |row, _| Cell::text(row.text("target")));
 const TOOL: ColumnOf = column("Tool", "wide", Some("tool"), |row, _| Cell::text(row.text("tool")));
 
 /// Whether a server is approved, suspected, or neither.
@@ -272,6 +276,40 @@ static TOOLS: Layout = Layout {
         column("SHA-256", "", None, |row, _| Cell::hash(row.text("sha256"))),
         FIRST_SEEN,
         LAST_SEEN,
+    ],
+};
+
+static MESSAGES: Layout = Layout {
+    word: Word::Messages,
+    empty: "No message.",
+    columns: &[
+        column("When", "lead", Some("time"), |row, _| Cell::time(row.time("time"))),
+        CLIENT,
+        SERVER,
+        column("Kind", "word", Some("kind"), |row, _| Cell::text(row.text("kind"))),
+        METHOD,
+        TARGET,
+        column("Took, us", "number", Some("latency_us"), |row, _| {
+            Cell::count(row.count("latency_us"))
+        }),
+    ],
+};
+
+static USAGE: Layout = Layout {
+    word: Word::Usage,
+    empty: "No message.",
+    columns: &[
+        column("Hour", "lead", Some("time"), |row, _| Cell::time(row.time("time"))),
+        CLIENT,
+        SERVER,
+        METHOD,
+        TARGET,
+        column("Requests", "number", Some("requests"), |row, _| {
+            Cell::count(row.count("requests"))
+        }),
+        column("Failed", "number", Some("failed"), |row, _| {
+            Cell::count(row.count("failed"))
+        }),
     ],
 };
 

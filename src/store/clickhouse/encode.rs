@@ -88,6 +88,8 @@ impl Seal for Encoder {
                 Event::Finding(reported) => self.finding(reported),
                 Event::Gone(record) => self.gone(record),
                 Event::Lookup(lookup) => self.lookup(lookup),
+                // There is no table for them yet.
+                Event::Message(_) => {}
                 Event::Server(server) => self.server(server),
                 Event::Session(session) => self.session(session),
             }

@@ -27,7 +27,7 @@ use crate::store::clickhouse::deliver::Courier;
 use crate::store::clickhouse::encode::Encoder;
 use crate::store::query::{Dialect, Plan};
 use crate::store::schema::{Column, Type};
-use crate::store::{Question, Rows, Store, StoreError, Value};
+use crate::store::{Question, Rows, Store, StoreError, Value, Word};
 
 /// The sink that delivers to a server. `clock` tells the time on the wall.
 ///
@@ -93,6 +93,11 @@ impl Reader {
 
 impl Store for Reader {
     fn ask(&self, question: &Question) -> Result<Rows, StoreError> {
+        if matches!(question.word, Word::Messages | Word::Usage) {
+            return Err(StoreError::Named(
+                "ClickHouse keeps no messages yet; ask the embedded store, with --store PATH".to_owned(),
+            ));
+        }
         let plan = Plan::new(question)?;
         let (sql, parameters) = plan.sql(Dialect::ClickHouse);
         let answer = self

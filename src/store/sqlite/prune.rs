@@ -16,19 +16,26 @@ use crate::store::sqlite::{Writer, explain};
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
+    /// Messages, in days.
+    pub messages_days: u32,
+    /// What messages sum up to by the hour, in days.
+    pub usage_days: u32,
     /// Lookups and sessions, in days after they were last seen.
     pub lookups_days: u32,
     /// Findings, in days.
     pub findings_days: u32,
     /// Findings about personal data, in days.
     pub pii_days: u32,
-    /// Size of the store, in bytes; beyond it the oldest lookups go, then sessions, then findings from info to critical.
+    /// Size of the store, in bytes; beyond it the oldest messages go, then hours of usage, then
+    /// lookups, then sessions, then findings from info to critical.
     pub max_bytes: u64,
 }
 
 impl Default for Retention {
     fn default() -> Self {
         Self {
+            messages_days: 30,
+            usage_days: 180,
             lookups_days: 30,
             findings_days: 180,
             pii_days: 30,
@@ -40,6 +47,10 @@ impl Default for Retention {
 /// What was forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
+    /// Messages.
+    pub messages: u64,
+    /// Rows of usage by the hour.
+    pub usage: u64,
     /// Rows of lookups.
     pub lookups: u64,
     /// Rows of sessions.
@@ -58,6 +69,37 @@ const SLICE_ROWS: u64 = 10_000;
 /// How often the file is rewritten at most to bring it below its bound.
 const SHRINK_PASSES: u32 = 8;
 
+/// A table of rows that can be spared.
+struct Table {
+    name: &'static str,
+    /// What tells its rows apart.
+    key: &'static str,
+    /// The older ones go first.
+    age: &'static str,
+}
+
+impl Table {
+    /// With one row per (run, record).
+    const fn of_records(name: &'static str) -> Self {
+        let (key, age) = ("id, run", "last_seen");
+        Self { name, key, age }
+    }
+}
+
+const FINDINGS: Table = Table::of_records("findings_raw");
+const LOOKUPS: Table = Table::of_records("lookups_raw");
+const MESSAGES: Table = Table {
+    name: "messages_raw",
+    key: "time, route, number",
+    age: "time",
+};
+const SESSIONS: Table = Table::of_records("sessions_raw");
+const USAGE: Table = Table {
+    name: "usage_raw",
+    key: "hour, run, site, client, method, target",
+    age: "hour",
+};
+
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
 impl Writer {
@@ -74,14 +116,17 @@ impl Writer {
         let before = |days: u32| now.nanos().saturating_sub(i64::from(days).saturating_mul(DAY_NANOS));
         let (old, pii) = (before(retention.lookups_days), Kind::PiiInTransit.word());
         let aged = |limit: i64| format!("last_seen < {limit}");
+        let past = |column: &str, days: u32| format!("{column} < {}", before(days));
         let mut pruned = Pruned {
-            lookups: self.all("lookups_raw", &aged(old))?,
-            sessions: self.all("sessions_raw", &aged(old))?,
-            findings: self.all("findings_raw", &aged(before(retention.findings_days)))?,
+            messages: self.all(&MESSAGES, &past("time", retention.messages_days))?,
+            usage: self.all(&USAGE, &past("hour", retention.usage_days))?,
+            lookups: self.all(&LOOKUPS, &aged(old))?,
+            sessions: self.all(&SESSIONS, &aged(old))?,
+            findings: self.all(&FINDINGS, &aged(before(retention.findings_days)))?,
             ..Pruned::default()
         };
         pruned.findings += self.all(
-            "findings_raw",
+            &FINDINGS,
             &format!("kind = '{pii}' AND {}", aged(before(retention.pii_days))),
         )?;
         self.sweep()?;
@@ -114,8 +159,10 @@ impl Writer {
 
     /// Deletes so many rows, in the order in which they can be spared.
     fn cheapest(&mut self, rows: u64, pruned: &mut Pruned) -> rusqlite::Result<u64> {
-        let mut order = vec![("lookups_raw", "1".to_owned()), ("sessions_raw", "1".to_owned())];
-        order.extend(Severity::ALL.map(|severity| ("findings_raw", format!("severity_rank = {}", rank(severity)))));
+        let mut order: Vec<(&Table, String)> = [&MESSAGES, &USAGE, &LOOKUPS, &SESSIONS]
+            .map(|table| (table, "1".to_owned()))
+            .into();
+        order.extend(Severity::ALL.map(|severity| (&FINDINGS, format!("severity_rank = {}", rank(severity)))));
         let mut left = rows;
         for (table, condition) in order {
             let mut gone = 0;
@@ -126,9 +173,11 @@ impl Writer {
                 }
                 (gone, left) = (gone + slice, left - slice);
             }
-            match table {
+            match table.name {
                 "lookups_raw" => pruned.lookups += gone,
+                "messages_raw" => pruned.messages += gone,
                 "sessions_raw" => pruned.sessions += gone,
+                "usage_raw" => pruned.usage += gone,
                 _ => pruned.findings += gone,
             }
         }
@@ -139,14 +188,15 @@ impl Writer {
     /// Rows that can be spared.
     fn rows(&self) -> rusqlite::Result<u64> {
         let sql = "SELECT (SELECT count(*) FROM lookups_raw) + (SELECT count(*) FROM sessions_raw)
-                        + (SELECT count(*) FROM findings_raw)";
+                        + (SELECT count(*) FROM findings_raw) + (SELECT count(*) FROM messages_raw)
+                        + (SELECT count(*) FROM usage_raw)";
         self.connection
             .query_row(sql, [], |row| row.get::<_, i64>(0))
             .map(i64::unsigned_abs)
     }
 
     /// Deletes every row that meets a condition.
-    fn all(&mut self, table: &str, condition: &str) -> rusqlite::Result<u64> {
+    fn all(&mut self, table: &Table, condition: &str) -> rusqlite::Result<u64> {
         let mut gone = 0;
         loop {
             let slice = self.slice(table, condition, SLICE_ROWS)?;
@@ -158,10 +208,10 @@ impl Writer {
     }
 
     /// Deletes the oldest rows that meet a condition, at most so many.
-    fn slice(&mut self, table: &str, condition: &str, rows: u64) -> rusqlite::Result<u64> {
+    fn slice(&mut self, table: &Table, condition: &str, rows: u64) -> rusqlite::Result<u64> {
+        let Table { name, key, age } = table;
         let sql = format!(
-            "DELETE FROM {table} WHERE (id, run) IN
-                (SELECT id, run FROM {table} WHERE {condition} ORDER BY last_seen LIMIT ?)"
+            "DELETE FROM {name} WHERE ({key}) IN (SELECT {key} FROM {name} WHERE {condition} ORDER BY {age} LIMIT ?)"
         );
         let gone = self
             .connection
@@ -170,10 +220,14 @@ impl Writer {
     }
 
     /// Drops what belonged to rows that are gone, and gives free pages back to the file system.
-    fn sweep(&mut self) -> rusqlite::Result<()> {
+    pub(super) fn sweep(&mut self) -> rusqlite::Result<()> {
         self.connection.execute_batch(
             "DELETE FROM session_calls_raw WHERE (session_id, run) NOT IN (SELECT id, run FROM sessions_raw);
-             DELETE FROM documents_raw WHERE sha256 NOT IN (SELECT sha256 FROM definitions_raw);",
+             DELETE FROM documents_raw WHERE sha256 NOT IN (SELECT sha256 FROM definitions_raw);
+             DELETE FROM routes_raw WHERE last_seen < coalesce((SELECT min(time) FROM messages_raw), last_seen + 1);
+             DELETE FROM words_raw WHERE last_seen < min(
+                coalesce((SELECT min(time) FROM messages_raw), last_seen + 1),
+                coalesce((SELECT min(hour) FROM usage_raw), last_seen + 1));",
         )?;
         let mut vacuum = self.connection.prepare("PRAGMA incremental_vacuum")?;
         let mut steps = vacuum.query([])?;

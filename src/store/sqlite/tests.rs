@@ -83,6 +83,18 @@ fn questions() -> Vec<Question> {
             ..none()
         },
         Filter {
+            id: Some("i".to_owned()),
+            ..none()
+        },
+        Filter {
+            tool: Some("get_forecast".to_owned()),
+            ..none()
+        },
+        Filter {
+            session: Some("0000000000005e55".to_owned()),
+            ..none()
+        },
+        Filter {
             unapproved: true,
             ..none()
         },
@@ -166,6 +178,8 @@ fn a_repeated_replay_counts_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     let mut view = fixture::view();
+    // Messages are within the time of their capture.
+    view.capture.seen = Some((at(0, 1).time, at(5_000, 9).time));
     write(&path, "run", &view);
     write(&path, "run", &view);
     assert_same(&view, &Reader::open(&path).unwrap());
@@ -398,6 +412,7 @@ fn age_is_forgotten_by_kind() {
     assert_eq!(
         after(31),
         Pruned {
+            messages: 10,
             lookups: 2,
             sessions: 1,
             findings: 1,
@@ -408,6 +423,7 @@ fn age_is_forgotten_by_kind() {
     assert_eq!(
         after(181),
         Pruned {
+            usage: 6,
             findings: 3,
             ..Pruned::default()
         }

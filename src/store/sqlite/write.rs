@@ -3,6 +3,9 @@
 //! A record's row is keyed by (run, id) and replaced whole, so that a batch written twice changes nothing and a record
 //! that grew replaces its earlier state, and keeps the earliest moment: a sensor forgets what its store still knows. What is written is what arrives: redaction is done long before.
 
+mod capture;
+mod messages;
+
 use std::fs::{DirBuilder, OpenOptions};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -14,11 +17,12 @@ use rusqlite::{Connection, ErrorCode, Transaction, named_params, params};
 use crate::model::event::Event;
 use crate::model::mcp::McpTransport;
 use crate::model::net::Direction;
-use crate::model::server::{Capture, Client, Lookup, Reported, Server, Session};
+use crate::model::server::{Client, Lookup, Reported, Server, Session};
 use crate::model::stamp::Span;
 use crate::sink::{Sink, SinkError};
 use crate::store::memory::{definitions, hex, hundredths};
 use crate::store::query::{address_key, rank};
+use crate::store::sqlite::write::messages::Messages;
 use crate::store::sqlite::{BUSY_TIMEOUT_MS, CHECKPOINT_PAGES, Found, explain, failed, foreign, migrate, schema_of};
 use crate::store::{StoreError, client_id, lookup_id};
 
@@ -114,6 +118,7 @@ impl Writer {
             .connection
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         if self.replaces {
+            messages::replace(&transaction, &self.run)?;
             for table in RUN_TABLES {
                 transaction.execute(&format!("DELETE FROM {table} WHERE run = ?"), [&self.run])?;
             }
@@ -129,6 +134,7 @@ impl Writer {
             sql: &transaction,
             run: &self.run,
         };
+        let mut said = Vec::new();
         for event in batch {
             match event {
                 Event::Capture(capture) => rows.capture(capture)?,
@@ -136,10 +142,12 @@ impl Writer {
                 Event::Finding(reported) => rows.finding(reported)?,
                 Event::Gone(record) => rows.withdraw(record)?,
                 Event::Lookup(lookup) => rows.lookup(lookup)?,
+                Event::Message(message) => said.push(&**message),
                 Event::Server(server) => rows.server(server)?,
                 Event::Session(session) => rows.session(session)?,
             }
         }
+        Messages::write(&transaction, &self.run, &said)?;
         transaction.commit()?;
         (self.replaces, self.begun) = (false, true);
         Ok(())
@@ -176,38 +184,6 @@ pub(super) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn capture(&self, capture: &Capture) -> rusqlite::Result<()> {
-        let counters = &capture.counters;
-        let (lost, blind) = (&counters.lost, &counters.blind);
-        self.run(
-            "UPDATE runs_raw SET sources = ?2, first_seen = ?3, last_seen = ?4, packets = ?5, bytes = ?6, flows = ?7,
-                kernel_drops = ?8, queue_drops = ?9, truncated_packets = ?10, undecodable_packets = ?11, gap_bytes = ?12,
-                evicted_flows = ?13, shed_events = ?14, encrypted_flows = ?15, encrypted_bytes = ?16,
-                one_sided_flows = ?17, ech_hellos = ?18
-             WHERE run = ?1",
-            params![
-                self.run,
-                json(&capture.sources),
-                capture.seen.map(|(first, _)| first.nanos()),
-                capture.seen.map(|(_, last)| last.nanos()),
-                int(counters.packets),
-                int(counters.bytes),
-                int(counters.flows),
-                int(lost.kernel_drops),
-                int(lost.queue_drops),
-                int(lost.truncated_packets),
-                int(lost.undecodable_packets),
-                int(lost.gap_bytes),
-                int(lost.evicted_flows),
-                int(lost.shed_events),
-                int(blind.encrypted_flows),
-                int(blind.encrypted_bytes),
-                int(blind.one_sided_flows),
-                int(blind.ech_hellos),
-            ],
-        )
-    }
-
     fn client(&self, client: &Client) -> rusqlite::Result<()> {
         let address = client.addr.to_string();
         let id = client_id(client.addr, client.name.as_deref(), client.version.as_deref());
@@ -306,7 +282,7 @@ impl Rows<'_> {
 
     fn server(&self, server: &Server) -> rusqlite::Result<()> {
         let (first, last) = times(server.seen);
-        let messages = &server.messages;
+        let counts = &server.messages;
         self.run_named(
             "INSERT OR REPLACE INTO servers_raw (id, run, server, address, port, hostname, path, address_key,
                 encryption, decrypted, evidence_rank, confidence, server_name, server_version, instructions_sha256,
@@ -342,13 +318,16 @@ impl Rows<'_> {
                 ":first_seen": first,
                 ":last_seen": last,
                 ":sessions": int(server.sessions),
-                ":requests": int(messages.requests),
-                ":responses": int(messages.responses),
-                ":errors": int(messages.errors),
-                ":notifications": int(messages.notifications),
+                ":requests": int(counts.requests),
+                ":responses": int(counts.responses),
+                ":errors": int(counts.errors),
+                ":notifications": int(counts.notifications),
             },
         )?;
-        for (method, count) in &messages.by_method {
+        for (_, site) in &server.sites {
+            messages::site(self.sql, site, &server.id)?;
+        }
+        for (method, count) in &counts.by_method {
             self.run(
                 "INSERT OR REPLACE INTO server_methods_raw (server_id, method, run, count) VALUES (?1, ?2, ?3, ?4)",
                 params![server.id, method, self.run, int(*count)],

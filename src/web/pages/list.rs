@@ -51,10 +51,12 @@ const fn about(word: Word) -> (&'static str, &'static str) {
         Word::Drift => ("Changes", "/drift"),
         Word::Findings => ("Findings", "/findings"),
         Word::Lookups => ("Lookups", "/lookups"),
+        Word::Messages => ("Messages", "/messages"),
         Word::Servers => ("Servers", "/servers"),
         Word::Sessions => ("Sessions", "/sessions"),
         Word::Timeline => ("Time line", "/timeline"),
         Word::Tools => ("Tools", "/tools"),
+        Word::Usage => ("Usage", "/usage"),
     }
 }
 

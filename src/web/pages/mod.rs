@@ -60,9 +60,11 @@ const fn table_id(word: Word) -> &'static str {
         Word::Drift => "drift-table",
         Word::Findings => "findings-table",
         Word::Lookups => "lookups-table",
+        Word::Messages => "messages-table",
         Word::Servers => "servers-table",
         Word::Sessions => "sessions-table",
         Word::Timeline => "timeline-table",
         Word::Tools => "tools-table",
+        Word::Usage => "usage-table",
     }
 }

@@ -18,7 +18,7 @@ const PART_MAX_CHARS: usize = 600;
 const AROUND_CHARS: usize = 30;
 
 /// The difference, in the manner of unified diffs: `@@ place @@`, lines with `-` and lines with `+`.
-pub(super) fn of(before: &Value, after: &Value) -> String {
+pub fn of(before: &Value, after: &Value) -> String {
     let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
     flatten(before, &mut String::new(), &mut old);
     flatten(after, &mut String::new(), &mut new);
@@ -29,7 +29,7 @@ pub(super) fn of(before: &Value, after: &Value) -> String {
     let mut out = String::new();
     for (shown, place) in places.iter().enumerate() {
         if shown >= MAX_PLACES || out.len() >= MAX_BYTES {
-            let _ = writeln!(out, "... and {} more places", places.len() - shown);
+            let _ = writeln!(out, "... and {} more places", places.len().saturating_sub(shown));
             break;
         }
         let _ = writeln!(out, "@@ {place} @@");
@@ -82,7 +82,7 @@ fn changed(old: Option<&Value>, new: Option<&Value>) -> (Option<String>, Option<
     };
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
     let start = one.iter().zip(&other).take_while(|(a, b)| a == b).count();
-    let shorter = one.len().min(other.len()) - start;
+    let shorter = one.len().min(other.len()).saturating_sub(start);
     let end = one
         .iter()
         .rev()
@@ -96,7 +96,11 @@ fn changed(old: Option<&Value>, new: Option<&Value>) -> (Option<String>, Option<
 /// A text without most of what it has in common at both ends, and not too long.
 fn clip(text: &[char], start: usize, end: usize) -> String {
     let from = start.saturating_sub(AROUND_CHARS);
-    let to = (text.len() - end).saturating_add(AROUND_CHARS).min(text.len());
+    let to = text
+        .len()
+        .saturating_sub(end)
+        .saturating_add(AROUND_CHARS)
+        .min(text.len());
     let part = text.get(from..to).unwrap_or_default();
     let shown: String = part.iter().take(PART_MAX_CHARS).collect();
     let before = if from > 0 { "..." } else { "" };
