@@ -18,6 +18,7 @@ use crate::cli::sinks::Sinks;
 use crate::config::load::Loaded;
 use crate::engine::replay::{Input, Replayed, replay};
 use crate::engine::{Shared, keylog};
+use crate::model::event::Event;
 use crate::model::finding::Severity;
 use crate::model::message_seen::MessageRow;
 use crate::model::server::View;
@@ -136,7 +137,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let store_path = setup::store_path(args.store.as_deref(), &loaded);
     settings.past = setup::past(store_path.as_deref());
     settings.secrets = known_secrets(&loaded.keylogs(&args.keylog), &loaded)?;
-    if store_path.is_none() {
+    if store_path.is_none() && loaded.config.clickhouse.url.is_none() {
         settings.messages_max = 0;
     }
     let shared = Arc::new(Shared::new(settings, ruleset));
@@ -161,8 +162,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let run = run_of(&view, args);
     let messages = std::mem::take(&mut view.messages);
+    let sent = send(&loaded, sinks, &run, &view, &messages);
     let stored = store_path.is_none_or(|path| store(&path, &run, &view, messages));
-    let sent = send(&loaded, sinks, &run, &view);
     print(&view, args.format).context("cannot write the report")?;
     Ok(ExitCode::from(exit_code(&view, args.fail_on, stored && sent)))
 }
@@ -203,12 +204,16 @@ fn store(path: &Path, run: &str, view: &View, messages: Vec<MessageRow>) -> bool
 
 /// Sends what was found to the sinks that are far away; `false` when it is neither there nor kept for later, which never
 /// keeps the report from being printed.
-fn send(loaded: &Loaded, sinks: Vec<Setting>, run: &str, view: &View) -> bool {
+fn send(loaded: &Loaded, sinks: Vec<Setting>, run: &str, view: &View, messages: &[MessageRow]) -> bool {
     let mut hub = Hub::default();
     let started = Far::load(loaded).map_err(anyhow::Error::from);
     let started = started.map(|far| far.with_sinks(sinks, None, None));
     match started.and_then(|far| far.start(&mut hub, run, Pressure::Wait)) {
-        Ok(()) => Sinks::new(hub).close(view, SEND_GRACE),
+        Ok(()) => {
+            let said = |row: &MessageRow| hub.send(&Event::Message(Box::new(row.clone())));
+            messages.iter().for_each(said);
+            Sinks::new(hub).close(view, SEND_GRACE)
+        }
         Err(error) => {
             eprintln!("shadowtap: nothing was sent: {error:#}");
             false

@@ -27,7 +27,9 @@ pub struct Origin {
 /// What a batch is worth when room is scarce, cheapest first. One batch has one class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// Messages, and states of the capture, clients, servers, sessions and lookups.
+    /// Messages.
+    Message,
+    /// States of the capture, clients, servers, sessions and lookups.
     Record,
     /// Findings.
     Finding,
@@ -35,18 +37,18 @@ pub enum Class {
 
 impl Class {
     /// Every class, cheapest first.
-    pub const ALL: [Self; 2] = [Self::Record, Self::Finding];
+    pub const ALL: [Self; 3] = [Self::Message, Self::Record, Self::Finding];
 
     /// The class of an event.
     pub const fn of(event: &Event) -> Self {
         use crate::model::event::Record;
         match event {
             Event::Finding(_) | Event::Gone(Record::Finding(_)) => Self::Finding,
+            Event::Message(_) => Self::Message,
             Event::Capture(_)
             | Event::Client(_)
             | Event::Gone(_)
             | Event::Lookup(_)
-            | Event::Message(_)
             | Event::Server(_)
             | Event::Session(_) => Self::Record,
         }

@@ -29,6 +29,7 @@ const BEAT: Duration = Duration::from_millis(500);
 const fn wait_ms(class: Class) -> u64 {
     match class {
         Class::Finding => 0,
+        Class::Message => 5_000,
         Class::Record => 1_000,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 
 use crate::sink::secret::Secret;
-use crate::store::clickhouse::tables::{Layout, Retention};
+use crate::store::clickhouse::table::{Layout, Retention};
 
 /// Variable of the environment with the password.
 pub const PASSWORD_VARIABLE: &str = "SHADOWTAP_CLICKHOUSE_PASSWORD";

@@ -4,6 +4,8 @@
 //! lost is not stored again. Before the first one it is seen that server and schema are such as are needed; a server that
 //! is not gets nothing, and everything waits.
 
+use std::collections::BTreeMap;
+
 use crate::sink::SinkError;
 use crate::sink::remote::{Batch, Deliver};
 use crate::store::clickhouse::connection::{Connection, Failure};
@@ -28,20 +30,19 @@ impl Courier {
     }
 
     fn insert(&self, batch: &Batch) -> Result<(), Failure> {
-        let mut tables: [Vec<&[u8]>; WRITTEN.len()] = Default::default();
+        // Rows of an earlier version of this program lack columns, and go by themselves.
+        let mut tables: BTreeMap<(usize, u8), Vec<&[u8]>> = BTreeMap::new();
         for part in &batch.parts {
             for rows in encode::open(&part.bytes).into_iter().flatten() {
-                if let Some(table) = tables.get_mut(rows.table) {
-                    table.push(rows.bytes);
-                }
+                tables.entry((rows.table, rows.version)).or_default().push(rows.bytes);
             }
         }
         // Which start of a run counts comes last: until then the one before does.
-        let (begun, others) = tables.split_at(1);
-        let numbered = WRITTEN.iter().skip(1).zip(others).chain(WRITTEN.iter().zip(begun));
-        for (table, rows) in numbered.filter(|(_, rows)| !rows.is_empty()) {
-            let token = format!("{}-{}", batch.token, table.name);
-            self.connection.insert(&table.insert(), &token, rows)?;
+        let (begun, others): (Vec<_>, Vec<_>) = tables.into_iter().partition(|((table, _), _)| *table == 0);
+        for ((table, version), rows) in others.into_iter().chain(begun) {
+            let Some(table) = WRITTEN.get(table) else { continue };
+            let token = format!("{}-{}-{version}", batch.token, table.name);
+            self.connection.insert(&table.insert(version), &token, &rows)?;
         }
         Ok(())
     }

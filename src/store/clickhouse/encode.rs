@@ -7,20 +7,23 @@
 use std::collections::HashSet;
 
 use crate::model::event::{Event, Record};
-use crate::model::net::Direction;
+use crate::model::mcp::RpcKind;
+use crate::model::message_seen::MessageRow;
+use crate::model::net::{Direction, FiveTuple};
 use crate::model::server::{Capture, Client, Lookup, Reported, Server, Session};
 use crate::model::stamp::{Span, Timestamp};
 use crate::sink::remote::{Origin, Part, Seal};
 use crate::store::clickhouse::rowbinary::Row;
+use crate::store::clickhouse::table::Table;
 use crate::store::clickhouse::tables::{
-    BEGUN, CLIENTS, COMMON, DOCUMENTS, FINDINGS, LOOKUPS, RUNS, SERVERS, SESSIONS, Table, WRITTEN,
+    BEGUN, CLIENTS, COMMON, DOCUMENTS, FINDINGS, LOOKUPS, MESSAGES, RUNS, SERVERS, SESSIONS, WRITTEN,
 };
 use crate::store::memory::{definitions, hex, hundredths};
 use crate::store::query::{address_key, rank};
 use crate::store::{client_id, lookup_id};
 
 /// Version of a part's encoding, and of the columns that its rows have.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Bytes before the rows of a table: its number, how many rows, how many bytes.
 const SECTION_HEAD: usize = 9;
@@ -39,6 +42,8 @@ pub(super) struct Encoder {
     /// Rows so far, for each table of [`WRITTEN`].
     sections: [Section; WRITTEN.len()],
     documents: HashSet<[u8; 32]>,
+    /// The flow of the latest message, and its Community ID.
+    flow: Option<(FiveTuple, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +55,8 @@ struct Section {
 /// The rows of one table within a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rows<'a> {
+    /// Of the encoding.
+    pub(super) version: u8,
     pub(super) table: usize,
     pub(super) rows: u32,
     pub(super) bytes: &'a [u8],
@@ -59,7 +66,8 @@ pub(super) struct Rows<'a> {
 pub(super) fn open(part: &[u8]) -> Option<Vec<Rows<'_>>> {
     let (version, mut rest) = part.split_first()?;
     let mut found = Vec::new();
-    while *version == VERSION && !rest.is_empty() {
+    let known = (1..=VERSION).contains(version);
+    while known && !rest.is_empty() {
         let (head, bytes) = rest.split_at_checked(SECTION_HEAD)?;
         let (table, counts) = head.split_first()?;
         let (rows, length) = counts.split_at_checked(4)?;
@@ -68,13 +76,14 @@ pub(super) fn open(part: &[u8]) -> Option<Vec<Rows<'_>>> {
         let table = usize::from(*table);
         WRITTEN.get(table)?;
         found.push(Rows {
+            version: *version,
             table,
             rows: u32::from_le_bytes(rows.try_into().ok()?),
             bytes,
         });
         rest = after;
     }
-    (*version == VERSION).then_some(found)
+    known.then_some(found)
 }
 
 impl Seal for Encoder {
@@ -88,8 +97,7 @@ impl Seal for Encoder {
                 Event::Finding(reported) => self.finding(reported),
                 Event::Gone(record) => self.gone(record),
                 Event::Lookup(lookup) => self.lookup(lookup),
-                // There is no table for them yet.
-                Event::Message(_) => {}
+                Event::Message(message) => self.message(message),
                 Event::Server(server) => self.server(server),
                 Event::Session(session) => self.session(session),
             }
@@ -106,6 +114,7 @@ impl Encoder {
             clock,
             sections: Default::default(),
             documents: HashSet::new(),
+            flow: None,
         }
     }
 
@@ -317,7 +326,49 @@ impl Encoder {
                 row.text(&address_key(*addr)).text(&addr.to_string());
             });
             tools(row, server);
+            row.list(server.sites.iter(), |row, (_, site)| {
+                row.text(site);
+            });
         });
+    }
+
+    fn message(&mut self, message: &MessageRow) {
+        let seen = &message.seen;
+        let route = &seen.route;
+        // Messages of one flow come one after the other.
+        if self.flow.as_ref().is_none_or(|(flow, _)| *flow != route.flow) {
+            self.flow = Some((route.flow, route.flow.community_id()));
+        }
+        let flow = self.flow.take();
+        self.row(&MESSAGES, |row| {
+            row.time(seen.at.time).u64(route.flow_id).u32(seen.number);
+            row.text(&message.site).text(&message.server_id);
+            row.text(&message.server.to_string()).text(&route.client.to_string());
+            row.u16(route.flow.client.port);
+            row.text(seen.dir.word()).text(kind(seen.kind));
+            row.maybe_text(seen.method.as_deref())
+                .maybe_text(seen.target.as_deref());
+            row.bool(seen.failed);
+            row.maybe(seen.latency_us, |row, latency| {
+                row.u32(latency);
+            });
+            row.maybe(seen.http_status, |row, status| {
+                row.u16(status);
+            });
+            row.maybe(seen.error_code, |row, code| {
+                row.bytes(&code.to_le_bytes());
+            });
+            row.u32(seen.bytes);
+            row.maybe(message.session, |row, session| {
+                row.u64(session);
+            });
+            row.maybe(seen.rpc_id, |row, id| {
+                row.u64(id);
+            });
+            row.maybe_text(seen.revision.as_ref().map(crate::model::mcp::Revision::as_str));
+            row.text(flow.as_ref().map_or("", |(_, id)| id));
+        });
+        self.flow = flow;
     }
 
     /// Texts of definitions that were not yet written.
@@ -335,6 +386,16 @@ impl Encoder {
                 });
             }
         }
+    }
+}
+
+/// The word of a message's kind.
+const fn kind(kind: RpcKind) -> &'static str {
+    match kind {
+        RpcKind::Error => "error",
+        RpcKind::Notification => "notification",
+        RpcKind::Request => "request",
+        RpcKind::Success => "response",
     }
 }
 
@@ -399,11 +460,12 @@ mod tests {
             ("sessions_raw", 1),
             ("lookups_raw", 2),
             ("findings_raw", 3),
+            ("messages_raw", 10),
         ];
         assert_eq!(rows(&part), expect);
-        assert_eq!(part.rows, 17);
+        assert_eq!(part.rows, 27);
         let again = encoder.seal(&fixture::events(&view)).unwrap();
-        assert_eq!(rows(&again).len(), 7, "definitions go once");
+        assert_eq!(rows(&again).len(), 8, "definitions go once");
     }
 
     #[test]
@@ -413,7 +475,7 @@ mod tests {
         assert_eq!(open(&[VERSION + 1]), None);
         for length in 2..part.len() {
             let opened = open(&part[..length]);
-            assert!(opened.is_none_or(|rows| rows.len() < 8), "{length}");
+            assert!(opened.is_none_or(|rows| rows.len() < 9), "{length}");
         }
         let mut unknown = part.clone();
         unknown[1] = 200;

@@ -3,10 +3,11 @@
 //! Every statement may run twice, and two sensors at once: tables are made where they are missing, views are replaced.
 
 use crate::store::clickhouse::connection::{Connection, Failure};
-use crate::store::clickhouse::tables::{Layout, all};
+use crate::store::clickhouse::table::Layout;
+use crate::store::clickhouse::tables::all;
 
 /// The schema that this program reads and writes.
-pub(super) const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 2;
 
 /// The oldest server that knows everything that the schema needs: year and month.
 const OLDEST_SERVER: (u32, u32) = (24, 3);
@@ -35,19 +36,21 @@ pub fn database(layout: &Layout) -> String {
 /// Every statement that makes the present schema, in order, without the database itself.
 pub fn statements(layout: &Layout) -> Vec<String> {
     let mut statements: Vec<String> = all().flat_map(|table| table.statements(layout)).collect();
-    let on = match &layout.cluster {
-        Some(cluster) => format!(" ON CLUSTER '{cluster}' AS\n"),
-        None => " AS\n".to_owned(),
-    };
-    let views = include_str!("views.sql").split(";\n").map(|view| {
+    let on = layout
+        .cluster
+        .as_ref()
+        .map(|cluster| format!(" ON CLUSTER '{cluster}'"));
+    let (on, local) = (on.as_deref().unwrap_or(""), if on.is_some() { "_local" } else { "" });
+    for view in include_str!("views.sql").split(";\n") {
         let code: Vec<&str> = view.lines().filter(|line| !line.starts_with("--")).collect();
-        code.join("\n").trim().to_owned()
-    });
-    statements.extend(
-        views
-            .filter(|view| !view.is_empty())
-            .map(|view| view.replacen(" AS\n", &on, 1)),
-    );
+        let code = code.join("\n");
+        // What feeds a table hangs on each node's own part of it.
+        let code = match code.contains("{on}") {
+            true => code.replace("{on}", on).replace("{local}", local),
+            false => code.replacen(" AS\n", &format!("{on} AS\n"), 1),
+        };
+        statements.extend(Some(code.trim().to_owned()).filter(|code| !code.is_empty()));
+    }
     statements.push(format!("INSERT INTO migrations_raw (version) VALUES ({SCHEMA})"));
     statements
 }

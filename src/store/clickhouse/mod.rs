@@ -11,6 +11,7 @@ mod deliver;
 mod encode;
 mod migrate;
 mod rowbinary;
+mod table;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 
 pub use config::{Address, Config, PASSWORD_VARIABLE, Server, USER_VARIABLE, Wrong};
 pub use migrate::{database, statements};
-pub use tables::{Layout, Retention};
+pub use table::{Layout, Retention};
 
 use crate::model::stamp::Timestamp;
 use crate::sink::remote::{Origin, Remote};
@@ -27,7 +28,7 @@ use crate::store::clickhouse::deliver::Courier;
 use crate::store::clickhouse::encode::Encoder;
 use crate::store::query::{Dialect, Plan};
 use crate::store::schema::{Column, Type};
-use crate::store::{Question, Rows, Store, StoreError, Value, Word};
+use crate::store::{Question, Rows, Store, StoreError, Value};
 
 /// The sink that delivers to a server. `clock` tells the time on the wall.
 ///
@@ -93,11 +94,6 @@ impl Reader {
 
 impl Store for Reader {
     fn ask(&self, question: &Question) -> Result<Rows, StoreError> {
-        if matches!(question.word, Word::Messages | Word::Usage) {
-            return Err(StoreError::Named(
-                "ClickHouse keeps no messages yet; ask the embedded store, with --store PATH".to_owned(),
-            ));
-        }
         let plan = Plan::new(question)?;
         let (sql, parameters) = plan.sql(Dialect::ClickHouse);
         let answer = self

@@ -1,133 +1,13 @@
-//! Every table of the ClickHouse store once: columns, order, age; and the statements that make it, for one node and for a
-//! cluster.
+//! Every table of the ClickHouse store once.
 //!
 //! A table of records holds states by (record, sensor, run); the newest version of a state replaces the others. How long
 //! something is kept is counted from `sealed`, when the sensor wrote it, never from packet time: or an old capture would
 //! be gone as soon as it is replayed.
 
-use std::fmt::Write as _;
-
-/// A table.
-#[derive(Debug)]
-pub(super) struct Table {
-    pub(super) name: &'static str,
-    pub(super) columns: &'static [Column],
-    /// What tells its rows apart.
-    order: &'static str,
-    /// What says on which shard a row lies: all states of one record lie on one.
-    shard: &'static str,
-    /// How long its rows are kept.
-    age: Age,
-    /// The column by which a newer row replaces an older one; empty where none does.
-    newest: &'static str,
-}
-
-/// A column.
-#[derive(Debug)]
-pub(super) struct Column {
-    pub(super) name: &'static str,
-    kind: &'static str,
-    /// The cell of a row that only says that a record is gone.
-    pub(super) empty: &'static [u8],
-}
-
-/// How long rows are kept.
-#[derive(Clone, Copy, Debug)]
-enum Age {
-    Always,
-    Findings,
-    Lookups,
-    Records,
-}
-
-/// How long rows are kept, in days after they were written: the section `[clickhouse.retention]`.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Retention {
-    /// Lookups and sessions.
-    pub lookups_days: u32,
-    /// Findings.
-    pub findings_days: u32,
-    /// Findings about personal data.
-    pub pii_days: u32,
-    /// What is known of servers, tools, clients and captures, after it was last seen.
-    pub records_days: u32,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self {
-            lookups_days: 30,
-            findings_days: 180,
-            pii_days: 30,
-            records_days: 400,
-        }
-    }
-}
-
-/// Where the tables are to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
-    /// Name of the database.
-    pub database: String,
-    /// Name of the cluster; `None` for a single node.
-    pub cluster: Option<String>,
-    /// How long rows are kept.
-    pub retention: Retention,
-}
-
-const fn column(name: &'static str, kind: &'static str, empty: &'static [u8]) -> Column {
-    Column { name, kind, empty }
-}
-
-const fn text(name: &'static str) -> Column {
-    column(name, "String CODEC(ZSTD(1))", &[0])
-}
-
-/// A text of few values.
-const fn word(name: &'static str) -> Column {
-    column(name, "LowCardinality(String)", &[0])
-}
-
-const fn maybe_text(name: &'static str) -> Column {
-    column(name, "Nullable(String) CODEC(ZSTD(1))", &[1])
-}
-
-const fn count(name: &'static str) -> Column {
-    column(name, "Int64 CODEC(ZSTD(1))", &[0; 8])
-}
-
-const fn maybe_count(name: &'static str) -> Column {
-    column(name, "Nullable(Int64) CODEC(ZSTD(1))", &[1])
-}
-
-const fn rank(name: &'static str) -> Column {
-    column(name, "UInt8", &[0])
-}
-
-const fn port(name: &'static str) -> Column {
-    column(name, "UInt16", &[0; 2])
-}
-
-const fn fraction(name: &'static str) -> Column {
-    column(name, "Float64", &[0; 8])
-}
-
-const fn yes_or_no(name: &'static str) -> Column {
-    column(name, "Bool", &[0])
-}
-
-const fn time(name: &'static str) -> Column {
-    column(name, "DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1))", &[0; 8])
-}
-
-const fn maybe_time(name: &'static str) -> Column {
-    column(name, "Nullable(DateTime64(9, 'UTC')) CODEC(ZSTD(1))", &[1])
-}
-
-const fn list(name: &'static str, kind: &'static str) -> Column {
-    column(name, kind, &[0])
-}
+use crate::store::clickhouse::table::{
+    Age, Column, SUMS, Table, column, count, fraction, hash, later, list, maybe_count, maybe_text, maybe_time,
+    maybe_word, port, rank, records, runs, sum, text, time, word, yes_or_no,
+};
 
 const SENSOR: Column = word("sensor");
 const RUN: Column = word("run");
@@ -141,27 +21,6 @@ const LAST_SEEN: Column = time("last_seen");
 
 /// Columns that begin every row of a table of records: who wrote it, in which run, when.
 pub(super) const COMMON: usize = 5;
-
-/// A table of records.
-const fn records(name: &'static str, columns: &'static [Column], age: Age) -> Table {
-    Table {
-        name,
-        columns,
-        order: "id, sensor, run",
-        shard: "cityHash64(id)",
-        age,
-        newest: "version",
-    }
-}
-
-/// A table with one row for each run.
-const fn runs(name: &'static str, columns: &'static [Column], age: Age) -> Table {
-    Table {
-        order: "sensor, run",
-        shard: "cityHash64(sensor, run)",
-        ..records(name, columns, age)
-    }
-}
 
 /// Which start of a run counts: rows of earlier ones do no longer.
 pub(super) static BEGUN: Table = runs("begun_raw", &[SENSOR, RUN, BEGAN, VERSION, SEALED], Age::Always);
@@ -247,6 +106,8 @@ pub(super) static SERVERS: Table = records(
             "definitions",
             "Array(Tuple(String, String, DateTime64(9, 'UTC'), DateTime64(9, 'UTC')))",
         ),
+        // where its messages were addressed
+        later(2, list("sites", "Array(String)")),
     ],
     Age::Records,
 );
@@ -371,6 +232,72 @@ pub(super) static FINDINGS: Table = records(
     Age::Findings,
 );
 
+/// One row for each message: never a value that was in it.
+pub(super) static MESSAGES: Table = Table {
+    order: "time, flow, number, sensor, run",
+    shard: "cityHash64(site)",
+    ..records(
+        "messages_raw",
+        &[
+            SENSOR,
+            RUN,
+            BEGAN,
+            VERSION,
+            SEALED,
+            time("time"),
+            hash("flow"),
+            column("number", "UInt32 CODEC(ZSTD(1))", &[0; 4]),
+            word("site"),
+            word("server_id"),
+            word("server"),
+            word("client"),
+            port("client_port"),
+            word("direction"),
+            word("kind"),
+            maybe_word("method"),
+            maybe_word("target"),
+            yes_or_no("failed"),
+            column("latency_us", "Nullable(UInt32) CODEC(ZSTD(1))", &[1]),
+            column("http_status", "Nullable(UInt16)", &[1]),
+            column("error_code", "Nullable(Int32)", &[1]),
+            column("bytes", "UInt32 CODEC(T64, ZSTD(1))", &[0; 4]),
+            column("session", "Nullable(UInt64) CODEC(ZSTD(1))", &[1]),
+            column("rpc_id", "Nullable(UInt64) CODEC(ZSTD(1))", &[1]),
+            maybe_word("revision"),
+            text("community_id"),
+        ],
+        Age::Messages,
+    )
+};
+
+/// What messages sum up to by the hour; a view feeds it.
+static USAGE: Table = Table {
+    name: "usage_raw",
+    columns: &[
+        column("hour", "DateTime('UTC') CODEC(Delta, ZSTD(1))", &[0; 4]),
+        word("site"),
+        word("client"),
+        word("method"),
+        word("target"),
+        SENSOR,
+        RUN,
+        BEGAN,
+        column("sealed", "SimpleAggregateFunction(max, DateTime('UTC'))", &[0; 4]),
+        column("server_id", "SimpleAggregateFunction(anyLast, String)", &[0]),
+        sum("messages"),
+        sum("requests"),
+        sum("failed"),
+        sum("bytes"),
+        sum("answers"),
+        sum("latency_us"),
+        column("latency_max_us", "SimpleAggregateFunction(max, UInt64)", &[0; 8]),
+    ],
+    order: "hour, site, client, method, target, sensor, run, began",
+    shard: "cityHash64(site)",
+    age: Age::Records,
+    newest: SUMS,
+};
+
 /// What people decided about findings: rows are only ever added, and the newest counts.
 static DECISIONS: Table = Table {
     name: "decisions_raw",
@@ -402,82 +329,11 @@ pub(super) static MIGRATIONS: Table = Table {
 };
 
 /// The tables that a sensor writes. The place of a table is its number in sealed rows: only ever appended to.
-pub(super) static WRITTEN: [&Table; 8] = [
-    &BEGUN, &RUNS, &SERVERS, &DOCUMENTS, &CLIENTS, &SESSIONS, &LOOKUPS, &FINDINGS,
+pub(super) static WRITTEN: [&Table; 9] = [
+    &BEGUN, &RUNS, &SERVERS, &DOCUMENTS, &CLIENTS, &SESSIONS, &LOOKUPS, &FINDINGS, &MESSAGES,
 ];
 
 /// Every table.
 pub(super) fn all() -> impl Iterator<Item = &'static Table> {
-    [&MIGRATIONS, &DECISIONS].into_iter().chain(WRITTEN)
-}
-
-/// Tokens of batches that a table remembers: sensors, times batches a minute, times minutes of the longest retry.
-const TOKENS: u32 = 12_000;
-
-impl Table {
-    /// The statements that make it.
-    pub(super) fn statements(&self, layout: &Layout) -> Vec<String> {
-        let columns: Vec<String> = self
-            .columns
-            .iter()
-            .map(|column| format!("    {} {}", column.name, column.kind))
-            .collect();
-        let columns = columns.join(",\n");
-        let Some(cluster) = &layout.cluster else {
-            let engine = match self.newest {
-                "" => "MergeTree".to_owned(),
-                newest => format!("ReplacingMergeTree({newest})"),
-            };
-            let tail = self.tail(layout);
-            return vec![format!(
-                "CREATE TABLE IF NOT EXISTS {}\n(\n{columns}\n)\nENGINE = {engine}\n{tail}\nSETTINGS \
-                 non_replicated_deduplication_window = {TOKENS}",
-                self.name
-            )];
-        };
-        let (name, database) = (self.name, &layout.database);
-        let path = format!("'/clickhouse/tables/{{shard}}/{database}/{name}_local', '{{replica}}'");
-        let engine = match self.newest {
-            "" => format!("ReplicatedMergeTree({path})"),
-            newest => format!("ReplicatedReplacingMergeTree({path}, {newest})"),
-        };
-        let tail = self.tail(layout);
-        vec![
-            format!(
-                "CREATE TABLE IF NOT EXISTS {name}_local ON CLUSTER '{cluster}'\n(\n{columns}\n)\nENGINE = {engine}\n{tail}\n\
-                 SETTINGS replicated_deduplication_window = {TOKENS}"
-            ),
-            format!(
-                "CREATE TABLE IF NOT EXISTS {name} ON CLUSTER '{cluster}' AS {name}_local\nENGINE = \
-                 Distributed('{cluster}', '{database}', '{name}_local', {})",
-                self.shard
-            ),
-        ]
-    }
-
-    /// Order and age.
-    fn tail(&self, layout: &Layout) -> String {
-        let mut tail = format!("ORDER BY ({})", self.order);
-        let retention = &layout.retention;
-        let after = |days: u32| format!("sealed + INTERVAL {days} DAY");
-        // Writing to a String cannot fail.
-        let _ = match self.age {
-            Age::Always => Ok(()),
-            Age::Findings => write!(
-                tail,
-                "\nTTL {}, {} DELETE WHERE kind = 'pii-in-transit'",
-                after(retention.findings_days),
-                after(retention.pii_days)
-            ),
-            Age::Lookups => write!(tail, "\nTTL {}", after(retention.lookups_days)),
-            Age::Records => write!(tail, "\nTTL {}", after(retention.records_days)),
-        };
-        tail
-    }
-
-    /// The statement that rows follow.
-    pub(super) fn insert(&self) -> String {
-        let columns: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
-        format!("INSERT INTO {} ({}) FORMAT RowBinary", self.name, columns.join(", "))
-    }
+    [&MIGRATIONS, &DECISIONS, &USAGE].into_iter().chain(WRITTEN)
 }

@@ -1,4 +1,4 @@
--- Views of schema 1 for ClickHouse. Each statement ends in a semicolon at the end of a line.
+-- Views for ClickHouse. Each statement ends in a semicolon at the end of a line.
 --
 -- The report's words have the names and columns of store/schema.rs. Below them lie, for each kind of record, the states
 -- that count now (_now), and the join of all sensors and runs (_agg): first seen is the earliest, last seen the latest,
@@ -313,3 +313,73 @@ INNER JOIN (
     FROM definitions_agg AS g GROUP BY g.server_id, g.tool
 ) AS d ON d.server_id = t.server_id AND d.tool = t.tool
 LEFT JOIN (SELECT sha256, toNullable(definition) AS definition FROM documents_now) AS x ON x.sha256 = t.sha256;
+
+-- the server of a site, as it was joined last
+CREATE OR REPLACE VIEW sites_now AS
+SELECT g.site AS site, toNullable(argMax(g.id, (g.last_seen, g.began, g.run))) AS server_id
+FROM (SELECT arrayJoin(s.sites) AS site, s.id AS id, s.last_seen AS last_seen, s.began AS began, s.run AS run FROM servers_now AS s)
+    AS g
+GROUP BY g.site;
+
+-- what messages sum up to by the hour: reports never read messages to tell it
+CREATE MATERIALIZED VIEW IF NOT EXISTS usage_feed{on} TO usage_raw{local} AS
+SELECT
+    toStartOfHour(toDateTime(m.time, 'UTC')) AS hour, m.site AS site, m.client AS client, ifNull(m.method, '') AS method,
+    ifNull(m.target, '') AS target, m.sensor AS sensor, m.run AS run, m.began AS began, max(m.sealed) AS sealed,
+    anyLast(m.server_id) AS server_id, count() AS messages, countIf(m.kind = 'request') AS requests,
+    countIf(m.failed) AS failed, sum(toUInt64(m.bytes)) AS bytes, count(m.latency_us) AS answers,
+    sum(toUInt64(ifNull(m.latency_us, 0))) AS latency_us, max(toUInt64(ifNull(m.latency_us, 0))) AS latency_max_us
+FROM messages_raw{local} AS m GROUP BY hour, site, client, method, target, sensor, run, began;
+
+-- Names are looked up instead of joined: so the newest messages are read alone, in the order of the table.
+CREATE OR REPLACE VIEW messages AS
+WITH
+    (SELECT (groupArray(site), groupArray(assumeNotNull(server_id))) FROM sites_now) AS sites,
+    (
+        SELECT (groupArray(id), groupArray(assumeNotNull(server_address)), groupArray(ifNull(server_hostname, '')),
+            groupArray(ifNull(server_self_name, '')), groupArray(toInt8(assumeNotNull(unapproved))))
+        FROM servers_named
+    ) AS names
+SELECT
+    m.time AS time, m.client AS client, m.server AS server, m.direction AS direction, m.kind AS kind, m.method AS method,
+    m.target AS target, m.failed AS failed, m.latency_us AS latency_us, m.http_status AS http_status,
+    m.error_code AS error_code, m.bytes AS bytes, lower(leftPad(hex(m.session), 16, '0')) AS session,
+    m.revision AS protocol_version, transform(toString(m.site), sites.1, sites.2, toString(m.server_id)) AS server_id,
+    m.client_port AS client_port, m.community_id AS community_id, lower(leftPad(hex(m.rpc_id), 16, '0')) AS rpc_id,
+    lower(leftPad(hex(m.flow), 16, '0')) AS flow, m.number AS number,
+    nullIf(transform(server_id, names.1, names.2, ''), '') AS server_address,
+    nullIf(transform(server_id, names.1, names.3, ''), '') AS server_hostname,
+    nullIf(transform(server_id, names.1, names.4, ''), '') AS server_self_name,
+    nullIf(transform(server_id, names.1, names.5, toInt8(-1)), -1) AS unapproved
+FROM messages_raw AS m
+WHERE (m.sensor, m.run, m.began) IN (SELECT sensor, run, began FROM begun_now);
+
+CREATE OR REPLACE VIEW usage AS
+SELECT
+    u.hour AS time, u.client AS client, s.server AS server, nullIf(u.method, '') AS method, nullIf(u.target, '') AS target,
+    u.sums.1 AS messages, u.sums.2 AS requests, u.sums.3 AS failed, u.sums.4 AS bytes,
+    if(u.sums.5 > 0, intDiv(u.sums.6, u.sums.5), NULL) AS latency_us, if(u.sums.5 > 0, u.sums.7, NULL) AS latency_max_us,
+    u.server_id AS server_id, s.address_key AS address_key, s.port AS port_key, s.server_address AS server_address,
+    s.server_hostname AS server_hostname, s.server_self_name AS server_self_name, s.unapproved AS unapproved
+FROM (
+    SELECT
+        g.hour AS hour, g.client AS client, g.server_id AS server_id, g.method AS method, g.target AS target,
+        max((g.messages, g.requests, g.failed, g.bytes, g.answers, g.latency_us, g.latency_max_us)) AS sums
+    FROM (
+        SELECT
+            r.hour AS hour, r.client AS client, coalesce(i.server_id, r.server_id) AS server_id, r.method AS method,
+            r.target AS target, r.sensor AS sensor, sum(r.messages) AS messages, sum(r.requests) AS requests,
+            sum(r.failed) AS failed, sum(r.bytes) AS bytes, sum(r.answers) AS answers, sum(r.latency_us) AS latency_us,
+            max(r.latency_max_us) AS latency_max_us
+        FROM usage_raw AS r
+        LEFT JOIN sites_now AS i ON i.site = r.site
+        WHERE (r.sensor, r.run, r.began) IN (SELECT sensor, run, began FROM begun_now)
+        GROUP BY hour, client, server_id, method, target, sensor
+    ) AS g
+    GROUP BY g.hour, g.client, g.server_id, g.method, g.target
+) AS u
+LEFT JOIN (
+    SELECT id, toNullable(server) AS server, toNullable(address_key) AS address_key, toNullable(port) AS port,
+        server_address, server_hostname, server_self_name, unapproved
+    FROM servers_named
+) AS s ON s.id = u.server_id;

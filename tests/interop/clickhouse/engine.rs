@@ -230,7 +230,11 @@ fn now() -> Timestamp {
     Timestamp::from_nanos(now.as_nanos().try_into().unwrap())
 }
 
-/// Every record of a view, as a sensor sends them.
+/// Every record and message of a view, as a sensor sends them.
 pub(super) fn events(view: &View) -> Vec<Event> {
+    let messages = view.messages.iter().cloned().map(|row| Event::Message(Box::new(row)));
     shadowtap::cli::setup::events(view)
+        .into_iter()
+        .chain(messages)
+        .collect()
 }

@@ -215,7 +215,7 @@ fn a_schema_that_is_not_ours_is_told_and_waited_for() {
         let hub = sensor.writes();
         let told = until(&hub, "there is none", |tally| tally.failing).last_error.unwrap();
         assert!(
-            told.contains("schema 0 is there, and 1 is needed") && told.contains("schema --print"),
+            told.contains("schema 0 is there, and 2 is needed") && told.contains("schema --print"),
             "{told}"
         );
         // An administrator applies what the program prints.
