@@ -1,6 +1,7 @@
 //! The embedded store: what a message costs to keep, and how long a report takes over a million of them.
 //!
 //! `cargo bench --bench store`. CPU is that of the thread that writes; a report is the median of three.
+#![expect(clippy::disallowed_methods, reason = "real time is what is measured")]
 
 use std::net::IpAddr;
 use std::sync::Arc;

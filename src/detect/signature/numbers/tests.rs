@@ -25,7 +25,7 @@ fn digits_are_found_wherever_they_stand() {
 fn found(text: &str) -> Vec<(Class, &str)> {
     let mut out = Vec::new();
     scan(text.as_bytes(), None, &mut |class, range| {
-        out.push((class, &text[range]))
+        out.push((class, &text[range]));
     });
     out
 }
