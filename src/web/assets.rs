@@ -8,8 +8,8 @@ use crate::report::html::STYLE;
 use crate::web::reply::Reply;
 use crate::web::tokens::hash;
 
-const SCRIPT: &str = include_str!("../../templates/page.js");
-const SIGN: &str = include_str!("../../templates/sign.svg");
+const SCRIPT: &str = include_str!("../report/html/templates/page.js");
+const SIGN: &str = include_str!("../report/html/templates/sign.svg");
 
 /// Addresses of style and script.
 pub(crate) static STYLE_ADDRESS: LazyLock<String> = LazyLock::new(|| address("/style.css", STYLE));

@@ -42,7 +42,7 @@ pub(crate) struct Page {
 }
 
 #[derive(Template)]
-#[template(path = "page.html")]
+#[template(path = "page.html", config = "src/report/html/askama.toml")]
 struct Frame<'a> {
     style: &'a str,
     script: &'a str,
@@ -88,7 +88,7 @@ impl Page {
 
 /// A page without menu.
 #[derive(Template)]
-#[template(path = "lone.html")]
+#[template(path = "lone.html", config = "src/report/html/askama.toml")]
 pub(crate) struct Lone<'a> {
     style: &'a str,
     title: &'a str,

@@ -47,7 +47,7 @@ struct Bar {
 
 /// Bars over time, one on the other.
 #[derive(Debug, Template)]
-#[template(path = "bars.html")]
+#[template(path = "bars.html", config = "src/report/html/askama.toml")]
 pub struct Bars {
     id: &'static str,
     title: &'static str,
@@ -174,7 +174,7 @@ struct Part {
 
 /// How a whole is shared out.
 #[derive(Debug, Template)]
-#[template(path = "share.html")]
+#[template(path = "share.html", config = "src/report/html/askama.toml")]
 pub struct Share {
     id: &'static str,
     title: &'static str,

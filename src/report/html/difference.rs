@@ -27,7 +27,7 @@ struct Place {
 
 /// See the module.
 #[derive(Debug, Template)]
-#[template(path = "difference.html")]
+#[template(path = "difference.html", config = "src/report/html/askama.toml")]
 pub struct Difference {
     label: Shown,
     places: Vec<Place>,

@@ -27,7 +27,7 @@ const ROWS_MAX: usize = 1_000;
 const CHANGES_MAX: usize = 40;
 
 #[derive(Template)]
-#[template(path = "file.html")]
+#[template(path = "file.html", config = "src/report/html/askama.toml")]
 struct File<'a> {
     title: &'static str,
     sentence: &'a str,

@@ -56,7 +56,7 @@ struct Edge {
 
 /// The picture.
 #[derive(Debug, Template)]
-#[template(path = "graph.html")]
+#[template(path = "graph.html", config = "src/report/html/askama.toml")]
 pub struct Graph {
     id: &'static str,
     title: &'static str,

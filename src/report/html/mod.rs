@@ -14,4 +14,4 @@ pub mod parts;
 pub mod words;
 
 /// The one style sheet.
-pub const STYLE: &str = include_str!("../../../templates/style.css");
+pub const STYLE: &str = include_str!("templates/style.css");

@@ -228,7 +228,7 @@ pub struct Sort {
 
 /// A table.
 #[derive(Clone, Debug, Template)]
-#[template(path = "table.html")]
+#[template(path = "table.html", config = "src/report/html/askama.toml")]
 pub struct Table {
     /// Of the element; unique on a page.
     pub id: &'static str,
@@ -244,7 +244,7 @@ pub struct Table {
 
 /// Names and what is known of them.
 #[derive(Clone, Debug, Template)]
-#[template(path = "facts.html")]
+#[template(path = "facts.html", config = "src/report/html/askama.toml")]
 pub struct Facts {
     /// In the order in which they are shown.
     pub facts: Vec<(&'static str, Cell)>,

@@ -53,7 +53,7 @@ pub(crate) fn show(visit: &Visit<'_>) -> Result<Reply, Problem> {
 
 /// One change of a tool.
 #[derive(Template)]
-#[template(path = "change.html")]
+#[template(path = "change.html", config = "src/report/html/askama.toml")]
 struct Change {
     tool: Shown,
     server: Link,

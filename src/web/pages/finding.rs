@@ -21,7 +21,7 @@ use crate::web::route::Visit;
 const WHY_MAX_BYTES: usize = 4_000;
 
 #[derive(Template)]
-#[template(path = "decide.html")]
+#[template(path = "decide.html", config = "src/report/html/askama.toml")]
 struct Decide<'a> {
     csrf: Option<&'a str>,
     id: Shown,

@@ -27,7 +27,7 @@ struct Field {
 }
 
 #[derive(Template)]
-#[template(path = "filters.html")]
+#[template(path = "filters.html", config = "src/report/html/askama.toml")]
 struct Filters<'a> {
     action: &'a str,
     hidden: Vec<(&'static str, &'a str)>,
@@ -36,7 +36,7 @@ struct Filters<'a> {
 }
 
 #[derive(Template)]
-#[template(path = "pager.html")]
+#[template(path = "pager.html", config = "src/report/html/askama.toml")]
 struct Pager {
     said: String,
     before: Option<String>,
